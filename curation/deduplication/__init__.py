@@ -1,0 +1,1 @@
+"""Exact and near duplicates, decided once and in order."""

@@ -1,0 +1,100 @@
+"""The fate of every record as public Parquet: what a run leaves for commands and pages to read while other runs go on.
+
+Fates come in generations: within one, each run adds a file with what it decided; where the warehouse was built anew, a new
+generation replaces the old. `CURRENT.json` names the files that count, and is replaced last.
+"""
+
+import datetime
+import shutil
+from pathlib import Path
+
+import duckdb
+from pydantic import BaseModel
+
+from curation.files import written_whole
+
+DECIDED = ("spam", "empty", "exact_duplicate", "near_duplicate", "superseded", "kept")
+COUNTS = ("in", "malformed", "contract", *DECIDED)
+"""The columns of every count table; the first is the sum of the others."""
+
+
+class BatchFates(BaseModel):
+    """How many records of one batch, of those that met the contract, had which fate."""
+
+    source: str
+    day: datetime.date
+    fates: dict[str, int]
+
+
+class Current(BaseModel):
+    """What is published: up to which ledger entry, under which epoch of the warehouse, in which files."""
+
+    generation: int
+    epoch: str
+    seq: int
+    files: list[str]
+    batches: list[BatchFates]
+
+
+class FateBook:
+    """Reads and extends the published fates of one dataset."""
+
+    def __init__(self, lake: Path, dataset: str) -> None:
+        self.root = lake / "fates" / dataset
+
+    def current(self) -> Current | None:
+        """What is published, or None before the first run."""
+        path = self.root / "CURRENT.json"
+        return Current.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def files(self) -> list[str]:
+        """Paths of the Parquet files that count, oldest first."""
+        current = self.current()
+        return [str(self.root / name) for name in current.files] if current else []
+
+    def publish(self, connection: duckdb.DuckDBPyConnection, fates: str, batches: str, epoch: str, key: str) -> Current:
+        """Write what relation `fates` decided since the last publication; `batches` has the counts of every batch.
+
+        `fates`: columns record_no, record_id, `key`, native_id, source, day, file, line, fate, rule, duplicate_of, jaccard,
+        decided_at_seq. `epoch`: changes when the warehouse was built anew; then everything is written again.
+        """
+        before = self.current()
+        fresh = before is None or before.epoch != epoch
+        since = 0 if before is None or fresh else before.seq
+        generation = (before.generation + 1 if before else 1) if before is None or fresh else before.generation
+        row = connection.execute(f"select coalesce(max(decided_at_seq), 0) from {fates}").fetchone()
+        seq = max(since, row[0] if row else 0)
+        files = [] if before is None or fresh else list(before.files)
+        if seq > since:
+            name = f"{generation:04d}/{since + 1:06d}-{seq:06d}.parquet"
+            with written_whole(self.root / name) as temporary:
+                selection = connection.sql(f"select * from {fates} where decided_at_seq > {since} order by {key}, record_no")
+                selection.write_parquet(str(temporary), compression="zstd")
+            files.append(name)
+        counts = connection.execute(f"select source, day, {', '.join(DECIDED)} from {batches} order by day, source").fetchall()
+        current = Current(
+            generation=generation,
+            epoch=epoch,
+            seq=seq,
+            files=files,
+            batches=[BatchFates(source=source, day=day, fates=dict(zip(DECIDED, numbers, strict=True))) for source, day, *numbers in counts],
+        )
+        with written_whole(self.root / "CURRENT.json") as temporary:
+            temporary.write_text(current.model_dump_json(indent=1))
+        if fresh and before is not None:
+            shutil.rmtree(self.root / f"{before.generation:04d}", ignore_errors=True)
+        return current
+
+    def of(self, identity: str, key: str) -> list[dict[str, object]]:
+        """Every record with that native id or uid, oldest first, each with its last fate."""
+        files = self.files()
+        if not files:
+            return []
+        with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as connection:
+            found = connection.execute(
+                f"select * from read_parquet(?) where {key} = ? or native_id = ? "
+                "qualify row_number() over (partition by record_no order by decided_at_seq desc) = 1 order by record_no",
+                [files, identity, identity],
+            )
+            names = [column[0] for column in found.description or []]
+            return [dict(zip(names, values, strict=True)) for values in found.fetchall()]

@@ -1,0 +1,1 @@
+"""From files in landing to typed raw records: sources, landing, contract, quarantine, ledger."""

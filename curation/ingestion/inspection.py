@@ -1,0 +1,105 @@
+"""What commands and checks ask of a ledger and its files: what stands, what is in quarantine, whether all is as it was written.
+
+Reads only. What an entry is and how it gets there is `ledger` and `intake`.
+"""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from curation.files import sha256_of_file
+from curation.ingestion.ledger import Entry, Ledger
+
+NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+
+
+def batch_id(entry: Entry) -> str:
+    """"source/day": what a batch is called in manifests and record ids."""
+    return f"{entry.source}/{entry.day.isoformat()}"
+
+
+def standing(ledger: Ledger, first: datetime.date, last: datetime.date) -> list[Entry]:
+    """The last entry of every batch between two days, and the refusals that stand, by day and source."""
+    found = [entry for entry in [*ledger.latest().values(), *ledger.refused().values()] if first <= entry.day <= last]
+    return sorted(found, key=lambda entry: (entry.day, entry.source, entry.verdict))
+
+
+def removals(ledger: Ledger) -> int:
+    """How many entries took rows back: the dbt macro `current_epoch` counts the same files."""
+    return sum((ledger.folder(entry.seq) / "removed.parquet").exists() for entry in ledger.entries())
+
+
+def raw_files(ledger: Ledger, after: int = 0) -> list[Path]:
+    """The raw Parquet of all entries above that seq, in ledger order."""
+    return [ledger.folder(entry.seq) / "raw.parquet" for entry in ledger.entries() if entry.seq > after]
+
+
+def quarantine_files(ledger: Ledger) -> list[str]:
+    """The current quarantine of every batch: that of its last entry, and of the refusals that stand."""
+    folders = [ledger.folder(entry.seq) for entry in ledger.latest().values()]
+    folders += [ledger.refused_folder(entry.source, entry.day) for entry in ledger.refused().values()]
+    return [str(path) for path in sorted(folder / "quarantine.parquet" for folder in folders) if path.exists()]
+
+
+def _rows(query: str, parameters: list[Any]) -> list[dict[str, Any]]:
+    with duckdb.connect(config=NO_EXTENSIONS) as connection:
+        found = connection.execute(query, parameters)
+        names = [column[0] for column in found.description or []]
+        return [dict(zip(names, values, strict=True)) for values in found.fetchall()]
+
+
+def quarantine_summary(ledger: Ledger, samples: int) -> list[dict[str, Any]]:
+    """One per rule and field, largest first: records, batches, and the first `samples` records with file, line, reason and text."""
+    files = quarantine_files(ledger)
+    if not files:
+        return []
+    groups = _rows(
+        "select rule, field, count(*) as records, count(distinct source || '/' || day) as batches from read_parquet(?, hive_partitioning = false) "
+        "group by all order by records desc, rule, field",
+        [files],
+    )
+    shown = _rows(
+        "select rule, field, record_id, reason, raw from read_parquet(?, hive_partitioning = false) "
+        "qualify row_number() over (partition by rule, field order by day desc, source, file, line) <= ? order by day desc, source, file, line",
+        [files, samples],
+    )
+    for group in groups:
+        group["samples"] = [
+            {name: row[name] for name in ("record_id", "reason", "raw")} for row in shown if (row["rule"], row["field"]) == (group["rule"], group["field"])
+        ]
+    return groups
+
+
+def quarantined(ledger: Ledger, native_id: str) -> list[dict[str, Any]]:
+    """The records in quarantine whose native id could be read and is this one; `fate` is the rule."""
+    files = quarantine_files(ledger)
+    query = (
+        "select record_id, source, day, file, line, rule as fate, coalesce(field || ': ', '') || reason as reason "
+        "from read_parquet(?, hive_partitioning = false) where native_id = ? order by record_id"
+    )
+    return _rows(query, [files, native_id]) if files else []
+
+
+def undecided(ledger: Ledger, key: str, identity: str, after: int) -> list[dict[str, Any]]:
+    """Deliveries in entries above that seq: accepted, but no run has judged them yet."""
+    files = [str(path) for path in raw_files(ledger, after)]
+    query = (
+        f"select record_id, {key}, native_id, source, day, file, line, 'undecided' as fate from read_parquet(?, hive_partitioning = false) "
+        f"where {key} = ? or native_id = ? order by record_no"
+    )
+    return _rows(query, [files, identity, identity]) if files else []
+
+
+def ledger_findings(ledger: Ledger, landing: Path, dataset: str) -> list[str]:
+    """What differs from what was recorded: landing files changed or gone since they were taken in, raw Parquet missing."""
+    findings = [f"{path.parent.name}: {path.name} is missing; run again to rebuild it" for path in raw_files(ledger) if not path.exists()]
+    for entry in ledger.latest().values():
+        for file in entry.files:
+            path = landing / dataset / entry.source / entry.day.isoformat() / file.name
+            if not path.exists():
+                findings.append(f"{batch_id(entry)}: {file.name} is gone from landing")
+            elif sha256_of_file(path) != file.sha256:
+                findings.append(f"{batch_id(entry)}: {file.name} changed in landing since it was taken in")
+    return findings

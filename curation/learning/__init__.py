@@ -1,0 +1,1 @@
+"""Learning from snapshots: training, evaluation and the artefact that is scored."""

@@ -1,0 +1,95 @@
+"""Pictures of a model and its data as PNG bytes, small enough to stand in an asset's metadata. Draws; computes nothing.
+
+matplotlib without pyplot: no global state, no window, and a second of CPU less to import.
+"""
+
+import base64
+import io
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curation.learning.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 80
+INK = "#1f4e79"
+
+
+def confusion_matrix(evaluation: Evaluation) -> bytes:
+    """True classes down, predicted classes across; each cell its rows and their share of the true class."""
+    counts = np.asarray(evaluation.confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _canvas(width_inches=1.6 + 1.2 * len(counts), height_inches=1.2 + 0.8 * len(counts))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), share in np.ndenumerate(shares):
+        text_colour = "white" if share > 0.5 else "black"
+        axes.text(column, row, f"{counts[row, column]:,}\n{share:.0%}", ha="center", va="center", color=text_colour)
+    axes.set_xticks(range(len(counts)), evaluation.labels)
+    axes.set_yticks(range(len(counts)), evaluation.labels)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return _png(figure)
+
+
+def class_balance(counts: Mapping[str, Mapping[str, int]]) -> bytes:
+    """The share of each class in each split; `counts` maps split to class to rows."""
+    classes = sorted({name for by_class in counts.values() for name in by_class})
+    figure, axes = _canvas(width_inches=5.6, height_inches=1.4 + 0.5 * len(counts))
+    left = np.zeros(len(counts))
+    for name in classes:
+        rows = np.asarray([by_class.get(name, 0) for by_class in counts.values()])
+        shares = rows / np.maximum([sum(by_class.values()) for by_class in counts.values()], 1)
+        bars = axes.barh(range(len(counts)), shares, left=left, label=name)
+        axes.bar_label(bars, [f"{count:,}" if share > 0.06 else "" for count, share in zip(rows, shares, strict=True)], label_type="center")
+        left += shares
+    axes.set_yticks(range(len(counts)), list(counts))
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of rows")
+    axes.legend(ncols=min(4, len(classes)), loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    return _png(figure)
+
+
+def reliability_diagram(evaluation: Evaluation) -> bytes:
+    """Accuracy against confidence, a point per bin, sized by its rows; on the dashed line a probability means what it says."""
+    figure, axes = _canvas(width_inches=4.4, height_inches=3.6)
+    largest = max(part.rows for part in evaluation.reliability)
+    confidences = [part.mean_confidence for part in evaluation.reliability]
+    sizes = [20 + 180 * part.rows / largest for part in evaluation.reliability]
+    axes.plot([0, 1], [0, 1], linestyle="--", color="grey", linewidth=1)
+    axes.scatter(confidences, [part.accuracy for part in evaluation.reliability], s=sizes, color=INK)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("accuracy")
+    axes.set_title(f"calibration error {evaluation.calibration_error.value:.3f}", fontsize="medium")
+    return _png(figure)
+
+
+def as_markdown_image(png: bytes, description: str) -> str:
+    """The picture within the text itself, for markdown metadata: nothing to serve, nothing to lose."""
+    return f"![{description}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"
+
+
+def _canvas(width_inches: float, height_inches: float) -> "tuple[Figure, Axes]":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_inches, height_inches), dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # A label in a script that the bundled font lacks is drawn as boxes: worth drawing, not worth a warning a letter.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+")
+        figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,71 @@
+"""The datasets this project has, by name: what a command needs to know of each. Definitions are in their own folders."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from curation.dataset import Dataset
+from curation.errors import CurationError
+from curation.ingestion.sources import Source, load_sources
+from curation.learning.classifier import TrainingSettings
+from curation.snapshots.manifest import CardTexts
+from curation.training_rows import TrainingPolicy
+from curation_assets.reviews.dataset import REVIEWS, SOURCES
+from curation_assets.reviews.policy import REVIEWS_CARD, REVIEWS_POLICY
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A dataset with its sources file, the names of its marts, its policies and its card."""
+
+    dataset: Dataset
+    sources: Path
+    curated: str
+    fates: str
+    batches: str
+    snapshot: str
+    model: str
+    policy: TrainingPolicy
+    training: TrainingSettings
+    card: CardTexts
+
+    @property
+    def marts(self) -> tuple[str, str, str]:
+        """The public tables that dbt ends with."""
+        return self.curated, self.fates, self.batches
+
+
+DATASETS = {
+    REVIEWS.name: Declared(
+        dataset=REVIEWS,
+        sources=SOURCES,
+        curated="curated_reviews",
+        fates="review_fates",
+        batches="review_batches",
+        snapshot="review_training_snapshot",
+        model="sentiment_model",
+        policy=REVIEWS_POLICY,
+        training=TrainingSettings(),
+        card=REVIEWS_CARD,
+    )
+}
+
+
+def declared(name: str) -> Declared:
+    """The dataset of that name; CurationError names those there are."""
+    if name not in DATASETS:
+        raise CurationError(f"there is no dataset {name!r}", f"one of: {', '.join(sorted(DATASETS))}")
+    return DATASETS[name]
+
+
+def declared_source(known: Declared, name: str) -> Source:
+    """The source of that name; CurationError names the nearest one, or how to declare it."""
+    sources = load_sources(known.sources, known.dataset)
+    if name not in sources:
+        near = difflib.get_close_matches(name, sources, n=1)
+        meant = f"did you mean {near[0]}? Else declare it" if near else "declare it"
+        raise CurationError(
+            f"{known.dataset.name} has no source {name!r}; there are {', '.join(sorted(sources))}",
+            f"{meant}: curation sources draft {name} FILE --write",
+        )
+    return sources[name]

@@ -1,0 +1,210 @@
+"""A headless run of one dataset through Dagster, and the report of what it did. What `curation run` and `demo` call.
+
+Imports Dagster only when there is work: a run with nothing new answers from the ledger in a second.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from curation.fates import COUNTS
+from curation.files import written_whole
+from curation.ingestion.intake import pending
+from curation.ingestion.inspection import batch_id
+from curation.ingestion.ledger import Entry, Ledger
+from curation.ingestion.sources import load_sources
+from curation.snapshots.store import SnapshotStore
+from curation_assets.counts import counts_by_batch
+from curation_assets.datasets import Declared, declared
+from curation_assets.steps import model_note, warehouse_epoch
+from resources.home import Home, today
+
+UNTIL = ("curated", "snapshot", "model")
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+Tell = Callable[[str], None]
+Seen = dict[str, tuple[int, dict[str, int]]]
+
+
+@dataclass
+class RunReport:
+    """What a run found, did and left; `as_json` is the contract of `curation run --json`."""
+
+    dataset: str
+    batches: list[dict[str, Any]]
+    refused: list[dict[str, Any]]
+    problems: list[str]
+    notices: list[str]
+    snapshot: dict[str, Any] | None
+    model: dict[str, Any] | None
+    run_id: str | None = None
+    failure: str | None = None
+    total: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.total = {name: sum(batch[name] for batch in self.batches) for name in COUNTS}
+
+    @property
+    def succeeded(self) -> bool:
+        """No step failed, no batch stands refused, nothing in landing is out of place."""
+        return self.failure is None and not self.refused and not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: batches with counts and state, totals, snapshot, model, refusals."""
+        return {"succeeded": self.succeeded, **asdict(self)}
+
+
+def run_dataset(
+    home: Home, name: str, first: datetime.date | None, last: datetime.date | None, until: str, wait_s: float, tell: Tell
+) -> RunReport:
+    """Materialize everything pending between two arrival days (default: all), up to `until` (one of UNTIL), through Dagster.
+
+    Raises CurationError where the user can mend something before the run starts; a failed run is told in the report.
+    """
+    home.prepare()
+    os.environ.update({**home.environment(), "CURATION_WAIT_S": str(wait_s)})
+    known = declared(name)
+    ledger = Ledger(home.lake, name)
+    sources = load_sources(known.sources, known.dataset)
+    waiting = pending(known.dataset, sources, home.landing, ledger, today=today(), from_day=first, to_day=last)
+    batches_before, snapshot_before, model_before = _batches_seen(home, name), _snapshot(home, name), _model(home, name)
+    days = sorted({batch.day for batch in waiting.batches})
+    run_id, failure = None, None
+    if days or not _is_complete(home, known, until):
+        tell(f"{len(waiting.batches)} batches pending, {days[0]} to {days[-1]}" if days else "nothing new in landing; finishing what is missing")
+        run_id, failure = _materialize(home, name, (days or [today()])[0], (days or [today()])[-1], until, tell)
+        if failure is None:
+            _note_complete(home, known, until)
+    return RunReport(
+        dataset=name,
+        batches=_batches_now(home, name, batches_before, first or datetime.date.min, last or datetime.date.max),
+        refused=[_refusal(entry) for entry in ledger.refused().values() if (first or entry.day) <= entry.day <= (last or entry.day)],
+        problems=[f"{problem.message}; {problem.fix}" for problem in waiting.problems],
+        notices=waiting.notices,
+        snapshot=_with_state(_snapshot(home, name), snapshot_before),
+        model=_with_state(_model(home, name), model_before),
+        run_id=run_id,
+        failure=failure,
+    )
+
+
+def _batches_seen(home: Home, dataset: str) -> Seen:
+    entries = list(Ledger(home.lake, dataset).latest().values())
+    return {batch_id(entry): (entry.seq, counts) for entry, counts in zip(entries, counts_by_batch(home, dataset, entries), strict=True)}
+
+
+def _batches_now(home: Home, dataset: str, before: Seen, first: datetime.date, last: datetime.date) -> list[dict[str, Any]]:
+    told = []
+    entries = sorted(Ledger(home.lake, dataset).latest().values(), key=lambda entry: (entry.day, entry.source))
+    for entry, counts in zip(entries, counts_by_batch(home, dataset, entries), strict=True):
+        former = before.get(batch_id(entry))
+        state = "new" if former is None or former[0] != entry.seq else "changed" if former[1] != counts else "unchanged"
+        if state != "unchanged" or first <= entry.day <= last:
+            told.append({"source": entry.source, "day": entry.day.isoformat(), "state": state, **counts})
+    return told
+
+
+def _refusal(entry: Entry) -> dict[str, Any]:
+    return {
+        "source": entry.source,
+        "day": entry.day.isoformat(),
+        "message": entry.message,
+        "in": entry.counts.records_in,
+        "malformed": entry.counts.malformed,
+        "contract": entry.counts.contract,
+        "violations": [violation.model_dump(mode="json") for violation in entry.violations],
+    }
+
+
+def _snapshot(home: Home, dataset: str) -> dict[str, Any] | None:
+    store = SnapshotStore(home.snapshots)
+    if store.latest(dataset) is None:
+        return None
+    manifest = store.manifest(dataset)
+    return {"version": manifest.version, "digest": manifest.digest, "rows": manifest.rows, "path": str(store.folder(dataset))}
+
+
+def _model(home: Home, dataset: str) -> dict[str, Any] | None:
+    note = model_note(home, dataset)
+    if not note.exists():
+        return None
+    told = json.loads(note.read_bytes())
+    return {name: told[name] for name in ("version", "snapshot_version", "metrics")}
+
+
+def _with_state(now: dict[str, Any] | None, before: dict[str, Any] | None) -> dict[str, Any] | None:
+    if now is None:
+        return None
+    is_new = before is None or now["version"] != before["version"]
+    return {**now, "state": "new" if is_new else "unchanged"}
+
+
+def _completion(home: Home, known: Declared) -> dict[str, Any]:
+    """What a finished run has worked in; the same again means there is nothing to do."""
+    name = known.dataset.name
+    policy = hashlib.sha256((known.policy.model_dump_json() + known.training.model_dump_json()).encode()).hexdigest()[:16]
+    snapshot = _snapshot(home, name)
+    model = _model(home, name)
+    return {
+        "ledger_seq": max((entry.seq for entry in Ledger(home.lake, name).latest().values()), default=0),
+        "epoch": warehouse_epoch(home, name),
+        "policy": policy,
+        "snapshot": snapshot["version"] if snapshot else None,
+        "model": model["version"] if model else None,
+    }
+
+
+def _note_complete(home: Home, known: Declared, until: str) -> None:
+    with written_whole(home.root / "runs" / f"{known.dataset.name}.json") as temporary:
+        temporary.write_text(json.dumps({"until": until, **_completion(home, known)}))
+
+
+def _is_complete(home: Home, known: Declared, until: str) -> bool:
+    note = home.root / "runs" / f"{known.dataset.name}.json"
+    if not home.warehouse(known.dataset.name).exists() or not note.exists():
+        return not Ledger(home.lake, known.dataset.name).entries()
+    told = json.loads(note.read_bytes())
+    reached = UNTIL.index(told.pop("until")) >= UNTIL.index(until)
+    return bool(reached and told == _completion(home, known))
+
+
+def _selection(known: Declared, until: str) -> Any:
+    import dagster as dg
+
+    group = dg.AssetSelection.groups(known.dataset.name)
+    last = {"curated": known.marts, "snapshot": (*known.marts, known.snapshot), "model": (*known.marts, known.model)}[until]
+    return group & dg.AssetSelection.assets(*last).upstream()
+
+
+def _materialize(home: Home, name: str, first: datetime.date, last: datetime.date, until: str, tell: Tell) -> tuple[str, str | None]:
+    """Run the assets up to `until` in this process; (run id, None or what failed)."""
+    import dagster as dg
+
+    from curation_assets.build import build_defs
+    from curation_assets.progress import told_while
+
+    job = dg.define_asset_job(f"{name}_{until}", selection=_selection(declared(name), until))
+    definitions = dg.Definitions.merge(build_defs(home), dg.Definitions(jobs=[job]))
+    run_id = str(uuid.uuid4())
+    log = home.root / "runs" / f"{name}.log"  # dbt's own lines: standard output is for the command's answer
+    log.parent.mkdir(exist_ok=True)
+    with (
+        log.open("w") as output,
+        contextlib.redirect_stdout(output),
+        dg.DagsterInstance.get() as instance,
+        told_while(instance, run_id, tell) as failures,
+    ):
+        result = definitions.resolve_job_def(job.name).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            raise_on_error=False,
+            tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), "dataset": name},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    return run_id, None if result.success else "\n".join(failures) or f"run {run_id} failed; dbt's words are in {log}"

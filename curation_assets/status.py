@@ -1,0 +1,80 @@
+"""What commands tell of a home without a run: status, a record's way in, a difference, a verification. Plain values, no printing.
+
+Reads what runs have published, so it answers while a run is in progress.
+"""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from curation.errors import CurationError
+from curation.fates import FateBook
+from curation.freshness import freshness
+from curation.ingestion.intake import pending
+from curation.ingestion.inspection import ledger_findings, quarantined, undecided
+from curation.ingestion.ledger import Ledger
+from curation.ingestion.sources import load_sources
+from curation.snapshots.difference import diff
+from curation.snapshots.store import SnapshotStore
+from curation.snapshots.verification import verify_snapshot
+from curation_assets.counts import counts_by_batch
+from curation_assets.datasets import declared
+from curation_assets.steps import model_note
+from resources.home import Home, today
+
+
+def status_of(home: Home, name: str) -> dict[str, Any]:
+    """Pending and accepted batches, refusals, freshness by source, the latest snapshot and the last model of a dataset."""
+    known = declared(name)
+    ledger, sources = Ledger(home.lake, name), load_sources(known.sources, known.dataset)
+    waiting = pending(known.dataset, sources, home.landing, ledger, today=today())
+    entries = sorted(ledger.latest().values(), key=lambda entry: (entry.day, entry.source))
+    counts = counts_by_batch(home, name, entries)
+    store, note = SnapshotStore(home.snapshots), model_note(home, name)
+    latest = store.latest(name)
+    return {
+        "dataset": name,
+        "home": str(home.root),
+        "pending": [{"source": batch.source, "day": batch.day.isoformat(), "why": batch.why} for batch in waiting.batches],
+        "problems": [f"{problem.message}; {problem.fix}" for problem in waiting.problems],
+        "notices": waiting.notices,
+        "refused": [{"source": entry.source, "day": entry.day.isoformat(), "message": entry.message} for entry in ledger.refused().values()],
+        "batches": [{"source": entry.source, "day": entry.day.isoformat(), **counted} for entry, counted in zip(entries, counts, strict=True)],
+        "freshness": [
+            {"source": state.source, "newest_day": state.newest_day.isoformat(), "is_late": state.is_late, "told": state.told}
+            for state in freshness(ledger, sources, datetime.datetime.now(datetime.UTC))
+        ],
+        "snapshot": store.manifest(name).as_metadata() | {"path": str(store.folder(name))} if latest else None,
+        "model": {k: v for k, v in json.loads(note.read_bytes()).items() if k != "evaluation"} if note.exists() else None,
+    }
+
+
+def way_in(home: Home, name: str, identity: str) -> list[dict[str, Any]]:
+    """Every delivery of a record, oldest first, with file, line and fate; CurationError when nothing is known of it."""
+    known = declared(name)
+    ledger = Ledger(home.lake, name)
+    told = FateBook(home.lake, name).of(identity, known.dataset.key)
+    told += quarantined(ledger, identity)
+    published = FateBook(home.lake, name).current()
+    told += undecided(ledger, known.dataset.key, identity, published.seq if published else 0)
+    if not told:
+        raise CurationError(
+            f"{identity} is in no batch of {name}", "give a native id or a uid as delivered; `curation status` lists what is still pending"
+        )
+    return sorted(told, key=lambda record: (str(record["day"]), str(record["file"]), int(record["line"])))
+
+
+def difference(home: Home, name: str, a: str, b: str) -> Any:
+    """What changed from snapshot `a` to `b` of a dataset, and why."""
+    declared(name)
+    return diff(SnapshotStore(home.snapshots), name, a, b, [Path(path) for path in FateBook(home.lake, name).files()])
+
+
+def verified(home: Home, name: str) -> dict[str, Any]:
+    """Every version of the dataset and every ledger entry held against what was recorded; `intact` when nothing differs."""
+    declared(name)
+    store = SnapshotStore(home.snapshots)
+    findings = [{"what": version, "finding": finding} for version in store.versions(name) for finding in verify_snapshot(store, name, version)]
+    findings += [{"what": "ledger", "finding": finding} for finding in ledger_findings(Ledger(home.lake, name), home.landing, name)]
+    return {"dataset": name, "versions": store.versions(name), "intact": not findings, "findings": findings}

@@ -1,0 +1,154 @@
+"""What assets do, importable without a run: publish fates, freeze a snapshot, train on it. One function a step, for any dataset.
+
+Opens what is in CURATION_HOME and calls `curation`; no Dagster, no metadata.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import duckdb
+
+from curation.errors import CurationError
+from curation.fates import Current, FateBook
+from curation.files import written_whole
+from curation.ingestion.inspection import batch_id, removals
+from curation.ingestion.ledger import Ledger
+from curation.ingestion.sources import load_sources
+from curation.learning.evaluation import Evaluation
+from curation.snapshots import dvc
+from curation.snapshots.manifest import Batch, Column, SnapshotSpec
+from curation.snapshots.store import Snapshot, SnapshotStore
+from curation.training_rows import SPLITS, extra_columns, training_rows
+from curation_assets.datasets import Declared
+from resources.code import code_version
+from resources.home import Home
+from resources.model_registry import ModelRegistry, ModelVersion, TrainedModel
+from resources.warehouse import reading
+
+BOOTSTRAP_SEED = 7
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A recorded model with its evaluation and the snapshot it learned from."""
+
+    version: ModelVersion
+    evaluation: Evaluation
+    snapshot: str
+    balance: dict[str, dict[str, int]]
+
+
+def warehouse_epoch(home: Home, dataset: str) -> str:
+    """What must change for the warehouse to be built anew: the code, or rows taken back. As the dbt macro `current_epoch` tells it."""
+    return f"{code_version()}/{removals(Ledger(home.lake, dataset))}"
+
+
+def publish(home: Home, known: Declared) -> Current:
+    """Leave the fates of all records and the counts of all batches as Parquet and JSON, for everyone who is not a run."""
+    with reading(home, known.dataset.name) as connection:
+        book = FateBook(home.lake, known.dataset.name)
+        return book.publish(connection, known.fates, known.batches, warehouse_epoch(home, known.dataset.name), known.dataset.key)
+
+
+def freeze(home: Home, known: Declared) -> Snapshot:
+    """The training snapshot of the curated table as it is now: a new version, or the latest where no row changed."""
+    dataset = known.dataset
+    entries = Ledger(home.lake, dataset.name).latest()
+    delivered = {entry.source for entry in entries.values()}
+    sources = {name: source for name, source in load_sources(known.sources, dataset).items() if name in delivered}
+    if not entries:
+        raise CurationError(f"nothing has been accepted into {dataset.name} yet", f"curation ingest {dataset.name} SOURCE FILE, then run again")
+    with reading(home, dataset.name) as connection:
+        relation = training_rows(connection, dataset, known.policy, sources, known.curated, home.subject_key())
+        written = SnapshotStore(home.snapshots).write(
+            SnapshotSpec(
+                dataset=dataset.name,
+                key=dataset.key,
+                columns=_columns(dataset.key, sources),
+                labels=known.policy.labels,
+                batches=tuple(
+                    Batch(id=batch_id(entry), seq=entry.seq, files={file.name: file.sha256 for file in entry.files})
+                    for entry in sorted(entries.values(), key=lambda entry: entry.seq)
+                ),
+                contracts={name: sources[name].digest for name in sorted(sources)},
+                code_versions={"cleaning_and_duplicates": code_version()},
+                card=known.card,
+                created_on=max(entry.day for entry in entries.values()),
+            ),
+            connection,
+            relation,
+        )
+    if written.is_new and dvc.is_initialised(home.root):
+        dvc.add_snapshot(home.root, dataset.name, written.manifest.version)
+    return written
+
+
+def _columns(key: str, sources: dict[str, Any]) -> tuple[Column, ...]:
+    types = {"varchar": "string", "bigint": "integer", "double": "number", "boolean": "boolean"}
+    fixed = {key: "string", "source": "string", "item_id": "string", "text": "string", "label": "string", "rating": "number", "weight": "number"}
+    extras = {name: types[kind] for name, kind in extra_columns(sources).items()}
+    return tuple(Column.model_validate({"name": name, "type": kind}) for name, kind in {**fixed, **extras}.items())
+
+
+def _split(home: Home, dataset: str, version: str, split: str) -> Any:
+    """The rows of one split as a polars frame, in the snapshot's order."""
+    import polars as pl
+
+    parts = sorted((SnapshotStore(home.snapshots).folder(dataset, version) / "data" / split).glob("*.parquet"))
+    columns = ["source", "text", "label", "weight"]
+    return pl.concat([pl.read_parquet(part, columns=columns) for part in parts]) if parts else pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+
+
+def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
+    """Train on the latest snapshot's train split, judge on its test split, record. The same snapshot gives the same version."""
+    from curation.learning import artefact, classifier, evaluation
+
+    name = known.dataset.name
+    manifest = SnapshotStore(home.snapshots).manifest(name)
+    rows, tuning, held_out = (_split(home, name, manifest.version, split) for split in SPLITS)
+    examples, validation = (classifier.Examples(*(part[column].to_list() for column in ("text", "label", "weight"))) for part in (rows, tuning))
+    pipeline = classifier.train(examples, validation, known.training)
+    judged = evaluation.evaluate(
+        held_out["label"].to_list(),
+        pipeline.predict_proba(held_out["text"].to_list()),
+        list(pipeline.classes_),
+        baseline_label=min(manifest.labels, key=lambda label: (-manifest.rows_of(split="train", label=label), label)),
+        slices={"source": held_out["source"].to_list()},
+        bootstrap_seed=BOOTSTRAP_SEED,
+    )
+    parameters = classifier.parameters_of(pipeline, examples, known.training)
+    workshop = home.root / "mlflow" / ".workshop"
+    workshop.mkdir(parents=True, exist_ok=True)
+    path = workshop / "model.skops"
+    version = registry.record(name, _as_trained(path, artefact.save(pipeline, path), manifest, parameters, judged))
+    path.unlink()
+    told = {"version": version.version, "snapshot_version": manifest.version, "snapshot_digest": manifest.digest, "metrics": judged.as_metrics()}
+    with written_whole(model_note(home, name)) as temporary:
+        temporary.write_text(json.dumps(told | {"evaluation": judged.as_json()}))
+    balance = {split: {label: manifest.rows_of(split=split, label=label) for label in manifest.labels} for split in manifest.counts}
+    return Trained(version, judged, manifest.version, balance)
+
+
+def _as_trained(path: Any, sha256: str, manifest: Any, parameters: Any, judged: Evaluation) -> TrainedModel:
+    from curation.learning import plots
+
+    return TrainedModel(
+        artefact=path,
+        artefact_sha256=sha256,
+        snapshot_version=manifest.version,
+        snapshot_digest=manifest.digest,
+        parameters=parameters,
+        metrics=judged.as_metrics(),
+        attachments={
+            "confusion_matrix.png": plots.confusion_matrix(judged),
+            "reliability.png": plots.reliability_diagram(judged),
+            "evaluation.json": json.dumps(asdict(judged), indent=1).encode(),
+        },
+    )
+
+
+def model_note(home: Home, dataset: str) -> Any:
+    """Where the last recorded model's figures stand, so that `status` need not import MLflow."""
+    return home.mlflow / f"{dataset}.json"
+

@@ -1,0 +1,133 @@
+"""How the command line prints what commands return. Text in, text out; no figures are computed here."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from curation.fates import COUNTS
+
+if TYPE_CHECKING:
+    from curation_assets.runs import RunReport
+
+SHORT = {"malformed": "malformed", "exact_duplicate": "exact", "near_duplicate": "near"}
+HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that could move the cursor or turn the text around: a record's text must not steer a terminal."""
+
+
+def harmless(text: object, width: int = 100) -> str:
+    """A person's text, safe to print and cut to `width`."""
+    cleaned = HIDDEN.sub("·", str(text))
+    return cleaned if len(cleaned) <= width else cleaned[: width - 1] + "…"
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns aligned: numbers to the right, all else to the left."""
+    shown = [[f"{value:,}" if isinstance(value, int) else harmless(value) for value in row] for row in rows]
+    widths = [max(len(header[i]), *(len(row[i]) for row in shown)) if shown else len(header[i]) for i in range(len(header))]
+    numeric = [bool(rows) and all(isinstance(row[i], int) for row in rows) for i in range(len(header))]
+
+    def line(values: Sequence[str]) -> str:
+        return "  ".join(value.rjust(width) if right else value.ljust(width) for value, width, right in zip(values, widths, numeric, strict=True)).rstrip()
+
+    return "\n".join([line(header), line(["-" * width for width in widths]), *(line(row) for row in shown)])
+
+
+def counts_grid(batches: Sequence[dict[str, Any]], total: dict[str, int], by_day: bool = False) -> str:
+    """The nine counts by batch (or by day, over its sources) with their total."""
+    if by_day:
+        days: dict[str, dict[str, int]] = {}
+        for batch in batches:
+            sums = days.setdefault(batch["day"], dict.fromkeys(COUNTS, 0))
+            for name in COUNTS:
+                sums[name] += batch[name]
+        rows = [[day, *(sums[name] for name in COUNTS)] for day, sums in sorted(days.items())]
+        return grid(["day", *(SHORT.get(name, name) for name in COUNTS)], [*rows, ["total", *total.values()]])
+    rows = [[batch["day"], batch["source"], *(batch[name] for name in COUNTS), batch.get("state", "")] for batch in batches]
+    return grid(["day", "source", *(SHORT.get(name, name) for name in COUNTS), ""], [*rows, ["total", "", *total.values(), ""]])
+
+
+def snapshot_line(snapshot: dict[str, Any] | None) -> str:
+    """One line about a snapshot."""
+    if snapshot is None:
+        return "snapshot: none yet"
+    return f"snapshot: {snapshot['version']} ({snapshot['state']}), {snapshot['rows']:,} rows, {snapshot['path']}"
+
+
+def model_line(model: dict[str, Any] | None) -> str:
+    """One line about a model, with its interval and the majority baseline."""
+    if model is None:
+        return "model: none yet"
+    metrics = model["metrics"]
+    return (
+        f"model: version {model['version']} ({model['state']}) on {model['snapshot_version']}: accuracy {metrics['accuracy']:.3f} "
+        f"({metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}), macro F1 {metrics['macro_f1']:.3f}; "
+        f"always the largest class: {metrics['baseline_accuracy']:.3f}"
+    )
+
+
+def of_run(report: "RunReport", home_flag: str) -> str:
+    """The result of `curation run`."""
+    moved = [batch for batch in report.batches if batch["state"] != "unchanged"]
+    unchanged = len(report.batches) - len(moved)
+    lines = [counts_grid(moved or report.batches[-10:], report.total)] if report.batches else ["no batch has been accepted yet"]
+    if unchanged:
+        lines.append(f"{unchanged} batches unchanged; the total is over all {len(report.batches)}")
+    lines += [snapshot_line(report.snapshot), model_line(report.model)]
+    lines += [f"note: {notice}" for notice in report.notices]
+    lines += [f"PROBLEM: {problem}" for problem in report.problems]
+    lines += [f"REFUSED: {entry['message']}" for entry in report.refused]
+    if report.failure and not report.refused:
+        lines.append(f"FAILED: {report.failure}")
+    lines.append(f"next: uv run curation up{home_flag}" if report.succeeded else f"next: mend what is named above, then uv run curation run {report.dataset}{home_flag}")
+    return "\n".join(lines)
+
+
+def of_quarantine(found: Sequence[dict[str, Any]]) -> str:
+    """The result of `curation quarantine`."""
+    if not found:
+        return "quarantine is empty"
+    lines = []
+    for group in found:
+        field = f" {group['field']}" if group["field"] else ""
+        lines.append(f"{group['rule']}{field}: {group['records']:,} records in {group['batches']:,} batches")
+        lines += [f"    {sample['record_id']}  {harmless(sample['reason'], 80)}\n        {harmless(sample['raw'], 110)}" for sample in group["samples"]]
+    return "\n".join(lines)
+
+
+def of_status(found: dict[str, Any], home_flag: str) -> str:
+    """The result of `curation status`."""
+    total = {name: sum(batch[name] for batch in found["batches"]) for name in COUNTS}
+    lines = [f"{found['dataset']} in {found['home']}"]
+    lines.append(counts_grid(found["batches"][-14:], total) if found["batches"] else "no batch has been accepted yet")
+    if len(found["batches"]) > 14:
+        lines.append(f"the newest 14 of {len(found['batches'])} batches; the total is over all")
+    lines.append(f"pending: {len(found['pending'])} batches" + "".join(f"\n  {batch['source']} {batch['day']}: {batch['why']}" for batch in found["pending"][:10]))
+    lines += [f"freshness: {state['told']}" for state in found["freshness"]]
+    lines += [f"REFUSED: {entry['message']}" for entry in found["refused"]]
+    lines += [f"note: {notice}" for notice in found["notices"]]
+    lines += [f"PROBLEM: {problem}" for problem in found["problems"]]
+    snapshot, model = found["snapshot"], found["model"]
+    lines.append(f"snapshot: {snapshot['version']}, {snapshot['rows']:,} rows, {snapshot['path']}" if snapshot else "snapshot: none yet")
+    lines.append(f"model: version {model['version']} on {model['snapshot_version']}, accuracy {model['metrics']['accuracy']:.3f}" if model else "model: none yet")
+    if found["pending"]:
+        lines.append(f"next: uv run curation run {found['dataset']}{home_flag}")
+    return "\n".join(lines)
+
+
+def of_way_in(identity: str, found: Sequence[dict[str, Any]]) -> str:
+    """The result of `curation why`."""
+    lines = [f"{harmless(identity)}: {len(found)} deliveries"]
+    for record in found:
+        why = next((f" ({record[name]})" for name in ("rule", "reason") if record.get(name)), "")
+        other = f" of {record['duplicate_of']}" if record.get("duplicate_of") and record["fate"] != "superseded" else ""
+        other = f" by {record['duplicate_of']}" if record["fate"] == "superseded" else other
+        similar = f", Jaccard {record['jaccard']:.3f}" if record.get("jaccard") else ""
+        lines.append(f"  {record['record_id']}: {record['fate'].replace('_', ' ')}{other}{similar}{harmless(why)}")
+    return "\n".join(lines)
+
+
+def of_verification(found: dict[str, Any]) -> str:
+    """The result of `curation verify`."""
+    if found["intact"]:
+        return f"intact: {len(found['versions'])} snapshots of {found['dataset']} and its ledger match what was recorded"
+    return "\n".join(f"{finding['what']}: {finding['finding']}" for finding in found["findings"])
