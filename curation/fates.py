@@ -7,11 +7,15 @@ generation replaces the old. `CURRENT.json` names the files that count, and is r
 import datetime
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 from pydantic import BaseModel
 
 from curation.files import written_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DECIDED = ("spam", "empty", "exact_duplicate", "near_duplicate", "superseded", "kept")
 COUNTS = ("in", "malformed", "contract", *DECIDED)
@@ -84,6 +88,16 @@ class FateBook:
         if fresh and before is not None:
             shutil.rmtree(self.root / f"{before.generation:04d}", ignore_errors=True)
         return current
+
+    def last_of(self, keys: "pa.Table", key: str) -> "pa.Table":
+        """What became of the last delivery under each key: columns `key`, fate, rule, duplicate_of. `keys`: one column, `key`."""
+        with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as connection:
+            connection.register("wanted", keys)
+            return connection.execute(
+                f"select {key}, arg_max(fate, place) as fate, arg_max(rule, place) as rule, arg_max(duplicate_of, place) as duplicate_of "
+                f"from (select *, {{'no': record_no, 'at': decided_at_seq}} as place from read_parquet(?) semi join wanted using ({key})) group by all",
+                [self.files()],
+            ).to_arrow_table()
 
     def of(self, identity: str, key: str) -> list[dict[str, object]]:
         """Every record with that native id or uid, oldest first, each with its last fate."""

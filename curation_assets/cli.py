@@ -244,3 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(json.dumps({"error": error.message, "fix": error.fix}))
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,9 @@
-"""A run's progress in a terminal: one line a step, and why a step failed. Listens to Dagster's events; changes nothing."""
+"""A run's progress in a terminal: one line a step, why a step failed, what a step cost. Listens to Dagster's events; changes nothing."""
 
 import contextlib
+import resource
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import dagster as dg
 from dagster import DagsterEventType, EventLogEntry
@@ -34,17 +36,35 @@ def _failure(entry: EventLogEntry) -> str | None:
     return f"{event.step_key}: {error.message.strip() if error is not None else 'failed'}"
 
 
+@dataclass
+class Progress:
+    """What a listener gathers: why steps failed, and the CPU seconds of each step with the processes it started."""
+
+    failures: list[str] = field(default_factory=list)
+    cpu_s: dict[str, float] = field(default_factory=dict)
+
+
+def _cpu_s() -> float:
+    used = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 @contextlib.contextmanager
-def told_while(instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]) -> Iterator[list[str]]:
-    """Tell each step of a run as it happens; yields the list that failures are added to."""
-    failures: list[str] = []
+def told_while(instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]) -> Iterator[Progress]:
+    """Tell each step of an in-process run as it happens; yields what is gathered on the way."""
+    progress, started = Progress(), {}
 
     def listen(entry: EventLogEntry) -> None:
         line, failure = _line(entry), _failure(entry)
         if line is not None:
             tell(line)
         if failure is not None:
-            failures.append(failure)
+            progress.failures.append(failure)
+        event = entry.dagster_event
+        if event is not None and event.step_key and event.event_type == DagsterEventType.STEP_START:
+            started[event.step_key] = _cpu_s()
+        if event is not None and event.step_key in started and event.event_type == DagsterEventType.STEP_SUCCESS:
+            progress.cpu_s[event.step_key] = round(_cpu_s() - started[event.step_key], 2)
 
     instance.add_event_listener(run_id, listen)
-    yield failures
+    yield progress

@@ -5,19 +5,20 @@ The craft (reading, contract, ledger) is `curation.ingestion`; here stand partit
 
 import datetime
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import dagster as dg
 
 from curation.dataset import Dataset
 from curation.freshness import freshness
+from curation.ingestion.inspection import batch_id, standing
 from curation.ingestion.intake import pending, take_in
 from curation.ingestion.landing import earliest_day
-from curation.ingestion.inspection import batch_id, standing
 from curation.ingestion.ledger import Entry, Ledger
 from curation.ingestion.sources import load_sources
 from curation_assets import keys
-from curation_assets.display import table
+from curation_assets.display import rounded, table
 from resources.home import Home, today
 
 
@@ -26,23 +27,44 @@ def arrival_days(home: Home, dataset: str) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=(earliest_day(home.landing, dataset) or today()).isoformat(), end_offset=1)
 
 
-def day_metadata(entries: Sequence[Entry]) -> dict[str, object]:
+def day_metadata(dataset: Dataset, entries: Sequence[Entry]) -> dict[str, object]:
     """What one arrival day brought, over its sources: counts to plot, the profile's moves and the refusals to read."""
-    counts = {name: sum(getattr(entry.counts, name) for entry in entries) for name in ("malformed", "contract", "valid")}
+    counts = {name: sum(getattr(entry.counts, name) for entry in entries) for name in ("valid", "malformed", "contract")}
     total = sum(counts.values())
-    shown: dict[str, object] = {"records_in": total, **counts, "bad_share": (counts["malformed"] + counts["contract"]) / total if total else 0.0}
+    refused = [entry.message for entry in entries if entry.verdict == "refused"]
+    shown: dict[str, object] = {"records_in": total, **counts, "bad_share": _share(counts["malformed"] + counts["contract"], total)}
+    shown |= {"refused_batches": len(refused), "dagster/partition_row_count": counts["valid"]}
     moved = [f"- {batch_id(entry)}: {warning}" for entry in entries for warning in [*entry.moved, *entry.warnings]]
-    refused = [f"- {entry.message}" for entry in entries if entry.verdict == "refused"]
-    shown["refused_batches"] = len(refused)
+    if refused:
+        shown["refusals"] = dg.MetadataValue.text("\n".join(refused))
     if moved:
         shown["moved_against_the_batch_before"] = dg.MetadataValue.md("\n".join(moved))
-    if refused:
-        shown["refusals"] = dg.MetadataValue.md("\n".join(refused))
-    shown["profile"] = dg.MetadataValue.md(_profile_table(entries))
+    times = {field.name for field in dataset.fields if field.type == "timestamp"}
+    shown["profile"] = dg.MetadataValue.md(_profile_table(entries, times))
+    for entry in entries:
+        shown |= _source_figures(entry, times)
     return shown
 
 
-def _profile_table(entries: Sequence[Entry]) -> str:
+def _share(part: int, whole: int) -> float:
+    return rounded(part / whole) if whole else 0.0
+
+
+def _source_figures(entry: Entry, times: AbstractSet[str]) -> dict[str, float]:
+    """One source's day in numbers, so that each gets a plot over the days: its counts, and for each field what may drift."""
+    counts, prefix = entry.counts, f"source/{entry.source}"
+    figures: dict[str, float] = {f"{prefix}/records_in": counts.records_in}
+    figures[f"{prefix}/bad_share"] = _share(counts.malformed + counts.contract, counts.records_in)
+    for name, field in entry.profile.items():
+        figures[f"{prefix}/{name}/absent_share"] = rounded(field.share("missing") + field.share("null"))
+        if field.length_mean is not None:
+            figures[f"{prefix}/{name}/mean_length"] = rounded(field.length_mean)
+        if field.mean is not None and name not in times:
+            figures[f"{prefix}/{name}/mean"] = rounded(field.mean)
+    return figures
+
+
+def _profile_table(entries: Sequence[Entry], times: AbstractSet[str]) -> str:
     rows = [
         [
             entry.source,
@@ -51,14 +73,18 @@ def _profile_table(entries: Sequence[Entry]) -> str:
             f"{field.share('missing'):.1%}",
             f"{field.share('null'):.1%}",
             field.distinct,
-            field.minimum,
-            field.maximum,
+            _moment(field.minimum) if name in times else field.minimum,
+            _moment(field.maximum) if name in times else field.maximum,
             field.length_mean,
         ]
         for entry in entries
         for name, field in entry.profile.items()
     ]
     return table(["source", "field", "types", "missing", "null", "distinct", "min", "max", "mean length"], rows)
+
+
+def _moment(seconds: float | None) -> str:
+    return "" if seconds is None else f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M}"
 
 
 def _days_asked(context: dg.AssetExecutionContext) -> tuple[datetime.date, datetime.date]:
@@ -78,6 +104,7 @@ def raw_asset(dataset: Dataset, key: dg.AssetKey, sources_path: Path, home: Home
         group_name=dataset.name,
         owners=list(keys.OWNERS),
         kinds={"json", "parquet"},
+        metadata={"dagster/column_schema": _columns(dataset)},
         required_resource_keys={"home", f"{dataset.name}_writer"},
     )
     def raw(context: dg.AssetExecutionContext) -> None:
@@ -90,21 +117,28 @@ def raw_asset(dataset: Dataset, key: dg.AssetKey, sources_path: Path, home: Home
             context.log.info(f"{number} of {len(waiting.batches)}: {entry.message}")
         for told in [*waiting.notices, *(f"{problem.message}; {problem.fix}" for problem in waiting.problems)]:
             context.log.warning(told)
-        _report(context, ledger, first, last)
+        _report(context, dataset, ledger, first, last)
 
     return raw
+
+
+def _columns(dataset: Dataset) -> dg.TableSchema:
+    """The columns that a reader looks for first; dbt's source lists them all."""
+    own = {"record_id": "Batch, file and line.", dataset.key: "SHA-256 of source and native id.", "source": "Name in sources.yaml."}
+    columns = [dg.TableColumn(name, "string", description) for name, description in own.items()]
+    return dg.TableSchema([*columns, *(dg.TableColumn(field.name, field.type, field.description) for field in dataset.fields)])
 
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _report(context: dg.AssetExecutionContext, ledger: Ledger, first: datetime.date, last: datetime.date) -> None:
+def _report(context: dg.AssetExecutionContext, dataset: Dataset, ledger: Ledger, first: datetime.date, last: datetime.date) -> None:
     by_day: dict[datetime.date, list[Entry]] = {}
     for entry in standing(ledger, first, last):
         by_day.setdefault(entry.day, []).append(entry)
     for day in context.partition_keys:
-        context.add_asset_metadata(day_metadata(by_day.get(datetime.date.fromisoformat(day), [])), partition_key=day)
+        context.add_asset_metadata(day_metadata(dataset, by_day.get(datetime.date.fromisoformat(day), [])), partition_key=day)
 
 
 def raw_checks(dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Sequence[dg.AssetKey], home: Home) -> list[dg.AssetChecksDefinition]:
@@ -119,25 +153,27 @@ def raw_checks(dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Seq
                 "every_batch_accepted",
                 asset=key,
                 additional_deps=list(last),
-                description="No batch stands refused. Runs last and fails the run, so that all other batches go through first.",
+                description="No batch stands refused and nothing in landing is out of place. Last, so that all else goes through first.",
             )
         ],
     )
     def every_batch_accepted(home: dg.ResourceParam[Home]) -> Iterator[dg.AssetCheckResult]:
         ledger = Ledger(home.lake, dataset.name)
-        refused = list(ledger.refused().values())
+        waiting = pending(dataset, load_sources(sources_path, dataset), home.landing, ledger, today=today())
+        wrong = [entry.message for entry in ledger.refused().values()] + [f"{problem.message}; {problem.fix}" for problem in waiting.problems]
         yield dg.AssetCheckResult(
             check_name="every_batch_accepted",
             asset_key=key,
-            passed=not refused,
+            passed=not wrong,
             metadata={
-                "refused": len(refused),
+                "refused": len(ledger.refused()),
+                "out_of_place": len(waiting.problems),
                 "accepted": len(ledger.latest()),
-                "refusals": dg.MetadataValue.md("\n".join(f"- {entry.message}" for entry in refused) or "none"),
+                "what_is_wrong": dg.MetadataValue.text("\n".join(wrong) or "nothing"),
             },
         )
-        if refused:
-            raise dg.Failure(description="\n".join(entry.message for entry in refused), allow_retries=False)
+        if wrong:
+            raise dg.Failure(description="\n".join(wrong), allow_retries=False)
 
     @dg.multi_asset_check(
         name=f"{dataset.name}_freshness",
@@ -155,7 +191,7 @@ def raw_checks(dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Seq
                 passed=state is None or not state.is_late,
                 severity=dg.AssetCheckSeverity.WARN,
                 description=state.told if state else f"{name} has delivered nothing yet",
-                metadata={"hours_since_newest_day": state.age_h, "deadline_hours": state.deadline_h} if state else {},
+                metadata={"hours_since_newest_day": round(state.age_h, 1), "deadline_hours": state.deadline_h} if state else {},
             )
 
     return [every_batch_accepted, fresh]

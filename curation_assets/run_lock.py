@@ -4,6 +4,7 @@ Works because the loop's runs use the in-process executor, which sets resources 
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import dagster as dg
@@ -19,6 +20,7 @@ def writer_of(dataset: str, home: Home) -> dg.ResourceDefinition:
     def writer(context: dg.InitResourceContext) -> Iterator[None]:
         wait_s = float(os.environ.get("CURATION_WAIT_S") or WAIT_S)
         with sole_writer(home.prepare().lock(dataset), context.run_id or "unknown", wait_s):
+            shutil.rmtree(home.lake / "tmp" / dataset, ignore_errors=True)  # what a killed writer left half-made
             yield None
 
     return writer

@@ -32,6 +32,15 @@ Tell = Callable[[str], None]
 Seen = dict[str, tuple[int, dict[str, int]]]
 
 
+@dataclass(frozen=True)
+class Done:
+    """A Dagster run that ended: why it failed, if it did, and the CPU seconds of its steps."""
+
+    run_id: str | None = None
+    failure: str | None = None
+    step_cpu_s: dict[str, float] = field(default_factory=dict)
+
+
 @dataclass
 class RunReport:
     """What a run found, did and left; `as_json` is the contract of `curation run --json`."""
@@ -45,6 +54,7 @@ class RunReport:
     model: dict[str, Any] | None
     run_id: str | None = None
     failure: str | None = None
+    step_cpu_s: dict[str, float] = field(default_factory=dict)
     total: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,11 +85,11 @@ def run_dataset(
     waiting = pending(known.dataset, sources, home.landing, ledger, today=today(), from_day=first, to_day=last)
     batches_before, snapshot_before, model_before = _batches_seen(home, name), _snapshot(home, name), _model(home, name)
     days = sorted({batch.day for batch in waiting.batches})
-    run_id, failure = None, None
+    done = Done()
     if days or not _is_complete(home, known, until):
         tell(f"{len(waiting.batches)} batches pending, {days[0]} to {days[-1]}" if days else "nothing new in landing; finishing what is missing")
-        run_id, failure = _materialize(home, name, (days or [today()])[0], (days or [today()])[-1], until, tell)
-        if failure is None:
+        done = _materialize(home, name, (days or [today()])[0], (days or [today()])[-1], until, tell)
+        if done.failure is None:
             _note_complete(home, known, until)
     return RunReport(
         dataset=name,
@@ -89,8 +99,9 @@ def run_dataset(
         notices=waiting.notices,
         snapshot=_with_state(_snapshot(home, name), snapshot_before),
         model=_with_state(_model(home, name), model_before),
-        run_id=run_id,
-        failure=failure,
+        run_id=done.run_id,
+        failure=done.failure,
+        step_cpu_s=done.step_cpu_s,
     )
 
 
@@ -182,8 +193,8 @@ def _selection(known: Declared, until: str) -> Any:
     return group & dg.AssetSelection.assets(*last).upstream()
 
 
-def _materialize(home: Home, name: str, first: datetime.date, last: datetime.date, until: str, tell: Tell) -> tuple[str, str | None]:
-    """Run the assets up to `until` in this process; (run id, None or what failed)."""
+def _materialize(home: Home, name: str, first: datetime.date, last: datetime.date, until: str, tell: Tell) -> Done:
+    """Run the assets up to `until` in this process."""
     import dagster as dg
 
     from curation_assets.build import build_defs
@@ -198,7 +209,7 @@ def _materialize(home: Home, name: str, first: datetime.date, last: datetime.dat
         log.open("w") as output,
         contextlib.redirect_stdout(output),
         dg.DagsterInstance.get() as instance,
-        told_while(instance, run_id, tell) as failures,
+        told_while(instance, run_id, tell) as progress,
     ):
         result = definitions.resolve_job_def(job.name).execute_in_process(
             instance=instance,
@@ -207,4 +218,5 @@ def _materialize(home: Home, name: str, first: datetime.date, last: datetime.dat
             tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), "dataset": name},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-    return run_id, None if result.success else "\n".join(failures) or f"run {run_id} failed; dbt's words are in {log}"
+    failure = None if result.success else "\n".join(progress.failures) or f"run {run_id} failed"
+    return Done(run_id, f"{failure}\ndbt's words are in {log}" if failure else None, progress.cpu_s)

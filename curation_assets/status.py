@@ -5,7 +5,6 @@ Reads what runs have published, so it answers while a run is in progress.
 
 import datetime
 import json
-from pathlib import Path
 from typing import Any
 
 from curation.errors import CurationError
@@ -15,9 +14,7 @@ from curation.ingestion.intake import pending
 from curation.ingestion.inspection import ledger_findings, quarantined, undecided
 from curation.ingestion.ledger import Ledger
 from curation.ingestion.sources import load_sources
-from curation.snapshots.difference import diff
 from curation.snapshots.store import SnapshotStore
-from curation.snapshots.verification import verify_snapshot
 from curation_assets.counts import counts_by_batch
 from curation_assets.datasets import declared
 from curation_assets.steps import model_note
@@ -65,16 +62,20 @@ def way_in(home: Home, name: str, identity: str) -> list[dict[str, Any]]:
     return sorted(told, key=lambda record: (str(record["day"]), str(record["file"]), int(record["line"])))
 
 
-def difference(home: Home, name: str, a: str, b: str) -> Any:
+def difference(home: Home, name: str, a: str, b: str) -> dict[str, Any]:
     """What changed from snapshot `a` to `b` of a dataset, and why."""
-    declared(name)
-    return diff(SnapshotStore(home.snapshots), name, a, b, [Path(path) for path in FateBook(home.lake, name).files()])
+    from curation.snapshots.difference import diff
+
+    known, book = declared(name), FateBook(home.lake, name)
+    return diff(SnapshotStore(home.snapshots), name, a, b, fates=lambda keys: book.last_of(keys, known.dataset.key)).model_dump(mode="json")
 
 
 def verified(home: Home, name: str) -> dict[str, Any]:
     """Every version of the dataset and every ledger entry held against what was recorded; `intact` when nothing differs."""
+    from curation.snapshots.verification import verify_dataset
+
     declared(name)
-    store = SnapshotStore(home.snapshots)
-    findings = [{"what": version, "finding": finding} for version in store.versions(name) for finding in verify_snapshot(store, name, version)]
-    findings += [{"what": "ledger", "finding": finding} for finding in ledger_findings(Ledger(home.lake, name), home.landing, name)]
-    return {"dataset": name, "versions": store.versions(name), "intact": not findings, "findings": findings}
+    judged = verify_dataset(SnapshotStore(home.snapshots), name)
+    findings = [f"{problem.file}: {problem.what}: expected {problem.expected}, found {problem.found}" for problem in judged.problems]
+    findings += ledger_findings(Ledger(home.lake, name), home.landing, name)
+    return {"dataset": name, "versions": judged.versions, "files": judged.files, "bytes": judged.bytes, "intact": not findings, "findings": findings}

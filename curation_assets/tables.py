@@ -129,5 +129,22 @@ def of_way_in(identity: str, found: Sequence[dict[str, Any]]) -> str:
 def of_verification(found: dict[str, Any]) -> str:
     """The result of `curation verify`."""
     if found["intact"]:
-        return f"intact: {len(found['versions'])} snapshots of {found['dataset']} and its ledger match what was recorded"
-    return "\n".join(f"{finding['what']}: {finding['finding']}" for finding in found["findings"])
+        return f"intact: {found['files']:,} files of {len(found['versions'])} snapshots, and the ledger of {found['dataset']}, match what was recorded"
+    return "\n".join([*found["findings"], f"{len(found['findings'])} findings; restore what is named from a backup or with `dvc pull`"])
+
+
+def of_difference(found: dict[str, Any]) -> str:
+    """The result of `curation diff`."""
+    lines = [f"{found['dataset']} {found['a']} ({found['rows_a']:,} rows) -> {found['b']} ({found['rows_b']:,} rows)"]
+    lines.append(", ".join(f"{found[name]:,} {name}" for name in ("added", "removed", "relabelled", "reweighted", "moved", "changed")))
+    for title, name in (("added from", "added_from"), ("removed because", "removed_because"), ("relabelled", "relabelled_as"), ("changed", "changed_columns")):
+        lines += [f"  {title} {what}: {rows:,}" for what, rows in sorted(found[name].items(), key=lambda item: -item[1])]
+    for kind, samples in found["samples"].items():
+        lines += [f"  {kind}, such as {_sampled(sample)}" for sample in samples[:2]]
+    return "\n".join(lines)
+
+
+def _sampled(sample: dict[str, Any]) -> str:
+    row = sample["after"] or sample["before"] or {}
+    why = f" ({sample['reason']}{' of ' + sample['duplicate_of'] if sample['duplicate_of'] else ''})" if sample["reason"] else ""
+    return f"{sample['key'][:12]}… {harmless(row.get('label'))}: {harmless(row.get('text'), 70)}{why}"

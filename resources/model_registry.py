@@ -13,15 +13,16 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from curation.errors import CurationError
 from curation.files import sha256_of_file, sync, valid_name, written_whole
 from curation.learning import artefact
 
 if TYPE_CHECKING:
-    import mlflow.entities.model_registry
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
+    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
     from sklearn.pipeline import Pipeline
 
 CHAMPION = "champion"
@@ -92,7 +93,7 @@ class ModelRegistry:
             )
         client = self._client()
         identity = _identity(dataset, model)
-        registered = self._find(client, dataset, f"tags.`{IDENTITY_TAG}` = '{identity}'")
+        registered = self._find(client, dataset, identity)
         is_new = registered is None
         if registered is None:
             run_id = self._track(client, dataset, model, identity)
@@ -136,7 +137,9 @@ class ModelRegistry:
             return
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        workshop = self.root / f".new-database.{uuid.uuid4().hex[:8]}"
+        for left_by_a_killed_process in self.root.glob(".new-database.*"):
+            shutil.rmtree(left_by_a_killed_process)
+        workshop = self.root / f".new-database.{uuid.uuid4().hex[:8]}"  # a new name: MLflow keeps a connection per path
         workshop.mkdir(parents=True)
         try:
             store = SqlAlchemyStore(f"sqlite:///{workshop / 'mlflow.db'}", ARTEFACT_SCHEME)  # type: ignore[no-untyped-call]
@@ -149,19 +152,13 @@ class ModelRegistry:
 
     def _track(self, client: "MlflowClient", dataset: str, model: TrainedModel, identity: str) -> str:
         """The id of the finished MLflow run for this identity; a run that a killed process left open is taken up again."""
-        from mlflow.entities import Metric, Param, RunStatus, RunTag
+        from mlflow.entities import Metric, Param, RunStatus
 
         experiment = client.get_experiment_by_name(dataset)
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(dataset, f"{ARTEFACT_SCHEME}{dataset}")
-        tags = {
-            IDENTITY_TAG: identity,
-            ARTEFACT_TAG: model.artefact_sha256,
-            SNAPSHOT_VERSION_TAG: model.snapshot_version,
-            SNAPSHOT_DIGEST_TAG: model.snapshot_digest,
-        }
         earlier = client.search_runs([experiment_id], f"tags.`{IDENTITY_TAG}` = '{identity}'", max_results=1)
         run_name = f"{dataset} {model.snapshot_version}"
-        run = earlier[0] if earlier else client.create_run(experiment_id, tags=tags, run_name=run_name)
+        run = earlier[0] if earlier else client.create_run(experiment_id, tags=_tags(model, identity), run_name=run_name)
         run_id: str = run.info.run_id
         started_at = run.info.start_time
         self._keep_files(self._run_folder(dataset, run_id), model)
@@ -171,7 +168,6 @@ class ModelRegistry:
             run_id,
             metrics=[Metric(NOT_IN_A_METRIC_NAME.sub("_", name), float(value), started_at, 0) for name, value in sorted(model.metrics.items())],
             params=[Param(name, str(value)) for name, value in sorted(model.parameters.items())],
-            tags=[RunTag(name, value) for name, value in tags.items()],
         )
         client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
         return run_id
@@ -184,18 +180,19 @@ class ModelRegistry:
                 temporary.write_bytes(content)
 
     @staticmethod
-    def _find(client: "MlflowClient", dataset: str, condition: str) -> "mlflow.entities.model_registry.ModelVersion | None":
-        found = client.search_model_versions(f"name = '{dataset}' and {condition}", max_results=1)
+    def _find(client: "MlflowClient", dataset: str, identity: str) -> "RegisteredVersion | None":
+        found = client.search_model_versions(f"name = '{dataset}' and tags.`{IDENTITY_TAG}` = '{identity}'", max_results=1)
         return found[0] if found else None
 
     @staticmethod
-    def _champion_of(client: "MlflowClient", dataset: str) -> "mlflow.entities.model_registry.ModelVersion | None":
+    def _champion_of(client: "MlflowClient", dataset: str) -> "RegisteredVersion | None":
         models = client.search_registered_models(f"name = '{dataset}'", max_results=1)
         if not models or CHAMPION not in models[0].aliases:
             return None
         return client.get_model_version(dataset, models[0].aliases[CHAMPION])
 
-    def _as_version(self, client: "MlflowClient", dataset: str, registered: Any, is_new: bool) -> ModelVersion:
+    def _as_version(self, client: "MlflowClient", dataset: str, registered: "RegisteredVersion", is_new: bool) -> ModelVersion:
+        assert registered.run_id is not None  # `_register` never leaves it out
         champion = self._champion_of(client, dataset)
         return ModelVersion(
             dataset=dataset,
@@ -217,7 +214,7 @@ def _identity(dataset: str, model: TrainedModel) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _dataset_input(dataset: str, model: TrainedModel) -> Any:
+def _dataset_input(dataset: str, model: TrainedModel) -> "DatasetInput":
     """The snapshot under our digest, its first 36 characters (all that MLflow takes), whole in the profile.
 
     MLflow's own digest reads 10,000 rows of some columns: 40,000 flipped labels left it unchanged.
@@ -235,18 +232,18 @@ def _dataset_input(dataset: str, model: TrainedModel) -> Any:
     return DatasetInput(snapshot, [InputTag("mlflow.data.context", "training")])
 
 
-def _register(client: "MlflowClient", dataset: str, model: TrainedModel, identity: str, run_id: str) -> "mlflow.entities.model_registry.ModelVersion":
+def _register(client: "MlflowClient", dataset: str, model: TrainedModel, identity: str, run_id: str) -> "RegisteredVersion":
     """A new version, its tags with it in one transaction: a version without its SHA-256 never exists."""
     if not client.search_registered_models(f"name = '{dataset}'", max_results=1):
         client.create_registered_model(dataset)
-    return client.create_model_version(
-        dataset,
-        f"{ARTEFACT_SCHEME}{dataset}/{run_id}/artifacts/{ARTEFACT_NAME}",
-        run_id,
-        tags={
-            IDENTITY_TAG: identity,
-            ARTEFACT_TAG: model.artefact_sha256,
-            SNAPSHOT_VERSION_TAG: model.snapshot_version,
-            SNAPSHOT_DIGEST_TAG: model.snapshot_digest,
-        },
-    )
+    source = f"{ARTEFACT_SCHEME}{dataset}/{run_id}/artifacts/{ARTEFACT_NAME}"
+    return client.create_model_version(dataset, source, run_id, tags=_tags(model, identity))
+
+
+def _tags(model: TrainedModel, identity: str) -> dict[str, str]:
+    return {
+        IDENTITY_TAG: identity,
+        ARTEFACT_TAG: model.artefact_sha256,
+        SNAPSHOT_VERSION_TAG: model.snapshot_version,
+        SNAPSHOT_DIGEST_TAG: model.snapshot_digest,
+    }

@@ -17,7 +17,7 @@ def reading(home: Home, dataset: str) -> Iterator[duckdb.DuckDBPyConnection]:
     path = home.warehouse(dataset)
     if not path.exists():
         raise CurationError(f"{path} does not exist: the dbt models of {dataset} have never been built", f"curation run {dataset}")
-    spill = home.lake / "tmp" / f"{dataset}.spill"
+    spill = home.lake / "tmp" / dataset / "spill"
     config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)}
     with duckdb.connect(path, read_only=True, config=config) as connection:
         yield connection

@@ -21,8 +21,8 @@ class SharedBuckets:
     """Texts that share a band: entry i says that the text `text[i]` (a place in `text_hashes`) lies in `bucket[i]`."""
 
     text_hashes: Hashes  # ascending, without repeats
-    text: npt.NDArray[np.int64]
-    bucket: npt.NDArray[np.int64]
+    text: npt.NDArray[np.uint32]
+    bucket: npt.NDArray[np.uint32]
 
     @property
     def bucket_count(self) -> int:
@@ -47,34 +47,36 @@ def is_repeated(values: Hashes) -> Mask:
 
 def shared_buckets(history: BandHistory, is_relevant: Mask) -> SharedBuckets:
     """Every bucket (a band and its hash) with at least two texts, one of them relevant; `is_relevant` goes by text_no."""
-    text_nos: list[npt.NDArray[np.int64]] = []
-    buckets: list[npt.NDArray[np.int64]] = []
+    text_nos: list[npt.NDArray[np.uint32]] = []
+    buckets: list[npt.NDArray[np.uint32]] = []
     first_bucket = 0
     for band in range(kernels.BANDS if is_relevant.any() else 0):
         numbers, found, count = _shared_in_band(*history.band(band), is_relevant)
         text_nos.append(numbers)
-        buckets.append(found + first_bucket)
+        buckets.append(found + np.uint32(first_bucket))
         first_bucket += count
-    entry_text = np.concatenate(text_nos) if text_nos else np.empty(0, dtype=np.int64)
-    entry_bucket = np.concatenate(buckets) if buckets else np.empty(0, dtype=np.int64)
-    distinct, place = np.unique(entry_text, return_inverse=True)
-    hashes = history.hashes_of(distinct.astype(np.uint32))
+    nothing = np.empty(0, dtype=np.uint32)
+    entry_text = np.concatenate([nothing, *text_nos])
+    is_shared = np.zeros(is_relevant.size, dtype=np.bool_)
+    is_shared[entry_text] = True
+    distinct = np.flatnonzero(is_shared).astype(np.uint32)
+    hashes = history.hashes_of(distinct)
     order = np.argsort(hashes)
-    rank = np.empty(order.size, dtype=np.int64)
-    rank[order] = np.arange(order.size)
-    return SharedBuckets(hashes[order], rank[place], entry_bucket)
+    place = np.zeros(is_relevant.size, dtype=np.uint32)
+    place[distinct[order]] = np.arange(order.size)
+    return SharedBuckets(hashes[order], place[entry_text], np.concatenate([nothing, *buckets]))
 
 
 def _shared_in_band(
     hashes: npt.NDArray[np.uint32], text_nos: npt.NDArray[np.uint32], is_relevant: Mask
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], int]:
     """text_no and bucket of each entry of a shared bucket, and the number of buckets."""
     relevant = is_relevant[text_nos]
     # 16 places for each relevant hash leave 6% of the others to be sorted in vain; 2**26 bytes at most
     places = 1 << min(26, max(12, 4 + int(np.count_nonzero(relevant)).bit_length()))
     mask = kernels.shared_entries(hashes, relevant, np.zeros(places, dtype=np.uint8))
     packed = np.sort(hashes[mask].astype(np.uint64) << np.uint64(32) | text_nos[mask])
-    numbers = (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    numbers = packed.astype(np.uint32)  # the lower half
     if numbers.size == 0:
         return numbers, numbers, 0
     values = packed >> np.uint64(32)
@@ -82,7 +84,7 @@ def _shared_in_band(
     sizes = np.diff(np.append(starts, values.size))
     is_shared = (sizes > 1) & (np.add.reduceat(is_relevant[numbers], starts, dtype=np.int64) > 0)
     members = np.repeat(is_shared, sizes)
-    bucket = np.repeat(np.cumsum(is_shared) - 1, sizes)
+    bucket = np.repeat((np.cumsum(is_shared) - 1).astype(np.uint32), sizes)
     return numbers[members], bucket[members], int(np.count_nonzero(is_shared))
 
 
@@ -107,12 +109,13 @@ def without_the_far(shared: SharedBuckets, is_new: Mask, holder: npt.NDArray[np.
 
 def by_text(shared: SharedBuckets, text_hashes: Hashes) -> tuple[Any, Any, Any]:
     """(begin, end, bucket): the buckets of the text with hash text_hashes[i] are bucket[begin[i]:end[i]]."""
-    packed = np.sort(shared.text.astype(np.uint64) << np.uint64(32) | shared.bucket.astype(np.uint64))
-    bounds = np.searchsorted(packed >> np.uint64(32), np.arange(shared.text_hashes.size + 1, dtype=np.uint64))
+    packed = shared.text.astype(np.uint64) << np.uint64(32) | shared.bucket
+    packed.sort()
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(shared.text, minlength=shared.text_hashes.size))])
     if shared.text_hashes.size == 0:
         nothing = np.zeros(text_hashes.size, dtype=np.int64)
         return nothing, nothing, np.empty(0, dtype=np.int32)
     place = np.minimum(np.searchsorted(shared.text_hashes, text_hashes), shared.text_hashes.size - 1)
     is_shared = shared.text_hashes[place] == text_hashes
     begin, end = np.where(is_shared, bounds[place], 0), np.where(is_shared, bounds[place + 1], 0)
-    return begin, end, (packed & np.uint64(0xFFFFFFFF)).astype(np.int32)
+    return begin, end, packed.astype(np.uint32).view(np.int32)

@@ -79,7 +79,8 @@ def decide(session: Any, cleaned: Any, *, key: str, decided: str | None, bands: 
     is_relevant[met_again] = True
     shared = candidates.shared_buckets(history, is_relevant)
     earlier = _earlier_records(session, decided, records, shared)
-    shared = _reachable(records, earlier, shared)
+    if len(earlier):
+        shared = _reachable(records, earlier, shared)
     involved = _decide_involved(session, key, records, earlier, shared)
     superseded = _superseded_earlier(involved, earlier)
     reader = pa.RecordBatchReader.from_batches(SCHEMA, _batches(records, involved, superseded, rows_at_once))
@@ -103,8 +104,8 @@ def _scan(
     session: Any, key: str, above: int, history: BandHistory, rows_at_once: int
 ) -> tuple[NewRecords, npt.NDArray[np.uint32]]:
     """Hash every record above `above` and remember the bands of its text; also the text_no of remembered texts met again."""
-    numbers = session.execute("select record_no from cleaned_records where record_no > ?", [above]).to_arrow_table()
-    record_no = np.sort(numbers["record_no"].to_numpy())
+    query = "select record_no from cleaned_records where record_no > ?"
+    record_no = np.sort(session.execute(query, [above]).to_arrow_table()["record_no"].to_numpy())
     size = record_no.size
     if np.any(record_no[1:] == record_no[:-1]):
         raise ValueError("record_no must be unique")
@@ -121,33 +122,34 @@ def _scan(
         f"select record_no, {quoted_key} as key, coalesce(clean_text, '') as clean_text, spam_rule, is_empty "
         "from cleaned_records where record_no between ? and ?"
     )
-    first_text_no = history.size
+    met = np.zeros(1 << max(8, (size + size // 3).bit_length()), dtype=np.uint64)  # text hashes met in this run
     met_again = []
     for start in range(0, size, rows_at_once):
         part = slice(start, min(start + rows_at_once, size))
         bounds = [int(record_no[part][0]), int(record_no[part][-1])]
         rows = session.execute(query, bounds).to_arrow_table()
-        known = _scan_part(rows, records, part, history)
-        met_again.append(known[known < first_text_no])
+        met_again.append(_scan_part(rows, records, part, history, met))
     return records, np.concatenate(met_again) if met_again else np.empty(0, dtype=np.uint32)
 
 
-def _scan_part(rows: pa.Table, records: NewRecords, part: slice, history: BandHistory) -> npt.NDArray[np.uint32]:
-    """Fill `part` of the records from `rows`; the text_no of texts remembered before."""
+def _scan_part(
+    rows: pa.Table, records: NewRecords, part: slice, history: BandHistory, met: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.uint32]:
+    """Fill `part` of the records from `rows`; the text_no of texts remembered from earlier runs."""
     order = np.argsort(rows["record_no"].to_numpy(), kind="stable")
-    text_hash = signatures.hash_strings(rows["clean_text"]).view(np.int64)
+    text_hash = signatures.hash_strings(rows["clean_text"])
     state = np.where(rows["spam_rule"].is_null().to_numpy(), kernels.KEPT, kernels.SPAM).astype(np.int8)
     state[rows["is_empty"].fill_null(False).to_numpy()] = kernels.EMPTY
-    records.key_hash[part] = signatures.hash_strings(rows["key"]).view(np.int64)[order]
+    records.key_hash[part] = signatures.hash_strings(rows["key"])[order]
     records.text_hash[part] = text_hash[order]
     records.state[part] = state[order]
     records.rule[part] = np.where(state == kernels.SPAM, _rule_numbers(rows["spam_rule"], records.rules), -1)[order]
     open_rows = np.flatnonzero(state == kernels.KEPT)
-    distinct, first = np.unique(text_hash[open_rows], return_index=True)
-    known_hashes, known_numbers = history.known(distinct)
-    is_fresh = ~candidates.is_among(distinct, known_hashes)
-    hashes, has_bands = signatures.band_hashes(rows["clean_text"], open_rows[first[is_fresh]])
-    history.append(distinct[is_fresh][has_bands], hashes[has_bands])
+    open_rows = open_rows[kernels.first_met(text_hash[open_rows], met)]
+    known_hashes, known_numbers = history.known(text_hash[open_rows])
+    fresh_rows = open_rows[~candidates.is_among(text_hash[open_rows], known_hashes)]
+    hashes, has_bands = signatures.band_hashes(rows["clean_text"], fresh_rows)
+    history.append(text_hash[fresh_rows][has_bands], hashes[has_bands])
     return known_numbers
 
 
@@ -211,16 +213,24 @@ def _decide_involved(
     )
     if new.size == 0:
         return involved
-    key_of, content_of, text_of, texts = _what_they_say(session, key, record_no)
+    text_hash = np.concatenate([earlier["text_hash"].to_numpy(), records.text_hash[new]])
+    compared = np.flatnonzero(candidates.is_among(text_hash, shared.text_hashes))
+    is_fetched = np.zeros(record_no.size, dtype=np.bool_)
+    is_fetched[compared[np.unique(text_hash[compared], return_index=True)[1]]] = True  # once each text
+    strings, texts = _what_they_say(session, key, record_no, is_fetched)
+    text_of = strings[2]
     data, offsets = signatures.string_buffers(texts)
     sizes, bits = np.zeros(len(texts), np.int64), np.zeros((len(texts), kernels.FINGERPRINT_WORDS), np.uint64)
     kernels.fingerprints(data, offsets, signatures.word_characters(), sizes, bits)
-    begin, end, bucket = candidates.by_text(shared, signatures.hash_strings(texts).view(np.int64))
+    hash_of_text = np.zeros(int(text_of.max()) + 1, dtype=np.int64)
+    hash_of_text[text_of] = text_hash
+    begin, end, bucket = candidates.by_text(shared, hash_of_text)
+    begin[len(texts) :] = end[len(texts) :] = 0
     places = int((end - begin)[text_of].sum())
     nowhere = np.full(shared.bucket_count, -1, dtype=np.int32)
     lists = (nowhere, nowhere.copy(), np.empty(places, dtype=np.int32), np.empty(places, dtype=np.int32))
     kernels.decide_in_order(
-        (key_of, content_of, text_of),
+        strings,
         first_new,
         (data, offsets, signatures.word_characters(), sizes, bits),
         (begin, end, bucket, *lists),
@@ -231,18 +241,48 @@ def _decide_involved(
     return involved
 
 
-def _what_they_say(session: Any, key: str, record_no: npt.NDArray[np.int64]) -> tuple[Any, Any, Any, pa.Array]:
-    """For each record: a number for its key, its content and its text, equal when the strings are; and the distinct texts."""
+def _what_they_say(
+    session: Any, key: str, record_no: npt.NDArray[np.int64], is_fetched: npt.NDArray[np.bool_]
+) -> tuple[tuple[npt.NDArray[np.int64], ...], pa.Array]:
+    """For each record a number for its key, its content and its text, equal when the strings are; and the fetched texts.
+
+    Strings are told apart by 128 bits of hash. Text n of the array is the text with number n; the texts of records that are
+    not `is_fetched` come after those and are not held: 40 MB for a million records in place of 200.
+    """
     quoted_key = '"' + key.replace('"', '""') + '"'
-    query = f"select record_no, {quoted_key} as key, content_hash, coalesce(clean_text, '') as clean_text from cleaned_records"
-    rows = select_among(session, query, "record_no", record_no)
-    order = np.argsort(rows["record_no"].to_numpy())
-    if not np.array_equal(rows["record_no"].to_numpy()[order], record_no):
+    session.register("involved", pa.table({"number": record_no, "place": np.arange(record_no.size), "is_fetched": is_fetched}))
+    reader = session.execute(
+        f"select place, is_fetched, {quoted_key} as key, content_hash, coalesce(clean_text, '') as clean_text "
+        "from cleaned_records join involved on number = record_no"
+    ).to_arrow_reader(ROWS_AT_ONCE)
+    hashes = np.zeros((3, 2, record_no.size), dtype=np.int64)
+    places, texts = [np.empty(0, dtype=np.int64)], [pa.array([], pa.large_string())]
+    for rows in reader:
+        place = rows["place"].to_numpy()
+        for column, name in enumerate(("key", "content_hash", "clean_text")):
+            for seed in range(2):
+                hashes[column, seed, place] = signatures.hash_strings(rows[name], seed)
+        places.append(place)
+        texts.append(rows["clean_text"].filter(rows["is_fetched"]).cast(pa.large_string()))
+    session.unregister("involved")
+    found = np.concatenate(places)
+    if found.size != record_no.size:
         raise CurationError("records that were decided earlier are gone", "decide all afresh: run dbt build with --full-refresh")
-    names = ("key", "content_hash", "clean_text")
-    encoded = [rows[name].cast(pa.large_string()).combine_chunks().dictionary_encode() for name in names]
-    numbers = [column.indices.to_numpy()[order].astype(np.int64) for column in encoded]
-    return numbers[0], numbers[1], numbers[2], encoded[2].dictionary
+    key_of, content_of, text_of = (_numbered(of_column) for of_column in hashes)
+    fetched = text_of[found[is_fetched[found]]]
+    number = np.full(int(text_of.max()) + 1, -1, dtype=np.int64)
+    number[fetched] = np.arange(fetched.size)
+    number[number < 0] = np.arange(fetched.size, number.size)
+    return (key_of, content_of, number[text_of]), pa.concat_arrays(texts)
+
+
+def _numbered(hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """A number from 0 on for each column of (2, n): equal columns, equal numbers."""
+    order = np.lexsort(hashes)
+    ordered = hashes[:, order]
+    numbers = np.zeros(order.size, dtype=np.int64)
+    numbers[order[1:]] = np.cumsum((ordered[:, 1:] != ordered[:, :-1]).any(axis=0))
+    return numbers
 
 
 def _superseded_earlier(involved: Involved, earlier: pa.Table) -> pa.RecordBatch:

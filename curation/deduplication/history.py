@@ -30,11 +30,14 @@ class BandHistory:
             session.execute(f"drop table if exists {table}")
         columns = ", ".join(f"{name} uinteger not null" for name in BAND_COLUMNS)
         session.execute(f"create table if not exists {table} (text_no uinteger not null, text_hash bigint not null, {columns})")
-        self.size = int(session.execute(f"select coalesce(max(text_no) + 1, 0) from {table}").fetchone()[0])
+        self._size_before = self.size = int(session.execute(f"select coalesce(max(text_no) + 1, 0) from {table}").fetchone()[0])
 
     def known(self, text_hashes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
-        """(text_hash, text_no) of those of the given texts that the table holds."""
-        found = select_among(self._session, f"select text_hash, text_no from {self._table}", "text_hash", text_hashes)
+        """(text_hash, text_no) of those of the given texts that were remembered before this run."""
+        if self._size_before == 0:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint32)
+        query = f"select text_hash, text_no from {self._table} where text_no < {self._size_before}"
+        found = select_among(self._session, query, "text_hash", text_hashes)
         return found["text_hash"].to_numpy(), found["text_no"].to_numpy()
 
     def hashes_of(self, text_nos: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:

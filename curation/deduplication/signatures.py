@@ -51,12 +51,12 @@ def string_buffers(column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.u
     return np.frombuffer(data, dtype=np.uint8) if data is not None and data.size else np.zeros(1, dtype=np.uint8), positions
 
 
-def hash_strings(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash of each string; stable for good, on every machine."""
+def hash_strings(column: pa.Array | pa.ChunkedArray, seed: int = 0) -> npt.NDArray[np.int64]:
+    """A 64-bit hash of each string; stable for good, on every machine. Two seeds give two independent hashes."""
     data, offsets = string_buffers(column)
     hashes = np.empty(len(column), dtype=np.uint64)
-    kernels.hash_bytes(data, offsets, hashes)
-    return hashes
+    kernels.hash_bytes(data, offsets, np.uint64(seed), hashes)
+    return hashes.view(np.int64)
 
 
 def band_hashes(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from curation.dataset import FieldType
 from curation.ingestion.sources import FieldRule, Rating, Source
@@ -45,6 +45,13 @@ _FIRST_US = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LAST_US = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _WHOLE = re.compile(r"[+-]?(\d{1,19}|\d{1,3}(,\d{3}){1,6})", re.ASCII)  # "1,026" votes: a comma in a whole number only groups
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+class Delivered(NamedTuple):
+    """A field's values of all records as delivered, MISSING where the key is not there, and the Python types among them."""
+
+    values: list[Any]
+    kinds: frozenset[type]
 
 
 @dataclass(frozen=True)
@@ -100,15 +107,17 @@ class ColumnCheck:
     cast: _Cast | None  # None: the canonical value is the delivered one
     cast_rules: tuple[_Rule, ...]  # on canonical values
 
-    def deliver(self, records: list[dict[str, Any]], raws: list[bytes]) -> list[Any]:
-        """The value of every record as delivered; MISSING where one of the keys on the path is not there."""
-        column = self._at_path(records)
-        if self.delivered_type != "string" and float in set(map(type, column)):
-            for row, value in enumerate(column):
+    def deliver(self, records: list[dict[str, Any]], raws: list[bytes]) -> Delivered:
+        """The field's values in `records`, of which `raws` are the texts."""
+        values = self._at_path(records)
+        kinds = frozenset(map(type, values))
+        if float in kinds and self.delivered_type != "string":
+            for row, value in enumerate(values):
                 # The parser makes a float of an integer of more than 64 bits: only the text tells 1e20 from twenty-one digits.
                 if type(value) is float and abs(value) >= _INT64:
-                    column[row] = self._at_path([json.loads(raws[row])])[0]
-        return column
+                    values[row] = self._at_path([json.loads(raws[row])])[0]
+            kinds = frozenset(map(type, values))
+        return Delivered(values, kinds)
 
     def _at_path(self, records: list[dict[str, Any]]) -> list[Any]:
         key, *deeper = self.path
@@ -120,7 +129,7 @@ class ColumnCheck:
             column = [value.get(key, MISSING) if type(value) is dict else MISSING for value in column]
         return column
 
-    def canonical(self, delivered: list[Any], breaks: Breaks) -> list[Any]:
+    def canonical(self, delivered: Delivered, breaks: Breaks) -> list[Any]:
         """Canonical values, None for null, missing and broken ones; what is broken is added to `breaks` by its position."""
         values = self._typed(delivered, breaks)
         for rule in self.rules:
@@ -131,20 +140,20 @@ class ColumnCheck:
             values = self._ruled(values, rule, breaks)
         return values
 
-    def _typed(self, delivered: list[Any], breaks: Breaks) -> list[Any]:
+    def _typed(self, delivered: Delivered, breaks: Breaks) -> list[Any]:
         taken = _TAKEN[self.delivered_type]
-        kinds = set(map(type, delivered))
+        values, kinds = delivered
         if kinds <= taken:
-            return delivered
+            return values
         accepted = taken if self.is_required else taken | _NULLS
         if not kinds <= accepted:
             expectation = f"must be {_EXPECTED[self.delivered_type]}"
-            for row, value in enumerate(delivered):
+            for row, value in enumerate(values):
                 kind = type(value)
                 if kind not in accepted:
                     is_absent = kind in _NULLS
                     self._break(breaks, row, "must be there" if is_absent else expectation, _PLURALS[kind])
-        return [value if type(value) in taken else None for value in delivered]
+        return [value if type(value) in taken else None for value in values]
 
     def _ruled(self, values: list[Any], rule: _Rule, breaks: Breaks) -> list[Any]:
         present = values if None not in values else [value for value in values if value is not None]

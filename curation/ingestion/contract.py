@@ -5,16 +5,16 @@ Judges records one by one; what share of them may fail, and what becomes of thos
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, repeat
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from curation.dataset import Dataset, FieldType
-from curation.ingestion.columns import Break, ColumnCheck, column_check
+from curation.ingestion.columns import Break, ColumnCheck, Delivered, column_check
 from curation.ingestion.sources import Source
 
 # Canonical types of extra fields.
@@ -46,7 +46,7 @@ class Checked:
     content_hashes: bytes  # 16 bytes a row
     breaks: dict[int, list[Break]]  # position -> what the record breaks, in the order of the fields
     canonical: dict[str, pa.Array]  # declared field, extra ones too -> the values of the valid rows
-    delivered: dict[str, list[Any]]  # declared field -> values of all records as delivered, MISSING where the key is not there
+    delivered: dict[str, Delivered]  # declared field -> what all records hold of it
     native_ids: list[str | None]  # of all records, best effort
 
 
@@ -71,7 +71,7 @@ class Contract:
     def check(self, values: list[dict[str, Any]], raws: list[bytes]) -> Checked:
         """Check and cast a block of records: `values[i]` was parsed from `raws[i]`."""
         breaks: dict[int, list[Break]] = {}
-        delivered: dict[str, list[Any]] = {}
+        delivered: dict[str, Delivered] = {}
         canonical: dict[str, list[Any]] = {}
         for name, check in (self.checks | self.extra_checks).items():
             delivered[name] = check.deliver(values, raws)
@@ -117,16 +117,15 @@ class Contract:
 
     def _content_hashes(self, canonical: dict[str, list[Any]], extra: list[str] | None, count: int) -> bytes:
         nothing = [None] * count
-        columns: list[Sequence[Any]] = []
+        columns: list[Iterable[Any]] = []
         for field in self.dataset.fields:
             column = canonical.get(field.name, nothing)
             columns.append(column if field.type != "number" else [None if value is None else repr(value) for value in column])
-        columns.append(nothing if extra is None else extra)
         rating = self.source.rating
-        scale = None if rating is None else (float(rating.minimum), float(rating.maximum))
+        scale = None if rating is None else f"{float(rating.minimum)!r} to {float(rating.maximum)!r}"
         sha256, dumps = hashlib.sha256, orjson.dumps
-        suffix = dumps(scale)
-        return b"".join([sha256(dumps(row) + suffix).digest()[:16] for row in zip(*columns, strict=True)])
+        rows = zip(*columns, nothing if extra is None else extra, repeat(scale, count), strict=True)
+        return b"".join([sha256(dumps(row)).digest()[:16] for row in rows])
 
     def _uids(self, native_ids: list[str | None] | None, values: list[dict[str, Any]]) -> bytes:
         """SHA-256 of source and native id, or of the record itself where it has none but blanks."""

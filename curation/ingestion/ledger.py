@@ -97,7 +97,7 @@ class Ledger:
     @property
     def workshop(self) -> Path:
         """Where folders are written before their rename."""
-        return self._lake / "tmp"
+        return self._lake / "tmp" / self._dataset
 
     def entries(self) -> list[Entry]:
         """All entries by seq. CurationError on a folder that is not as it was written."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from curation.ingestion.columns import JSON_TYPES, Missing
+from curation.ingestion.columns import JSON_TYPES, Delivered, Missing
 
 DISTINCT_LIMIT = 10_000  # counted exactly up to here: enough for categories, ratings, segments; ids and texts have more
 _FIGURES = 9  # significant digits kept of a mean: enough to read, and no promise beyond
@@ -59,8 +59,8 @@ class Profiler:
     def __init__(self) -> None:
         self._fields: dict[str, _Tally] = {}
 
-    def add(self, field: str, delivered: list[Any], canonical: Any) -> None:
-        """A field's values of all records as delivered, and the Arrow array of the valid ones."""
+    def add(self, field: str, delivered: Delivered, canonical: Any) -> None:
+        """A field of a block: what was delivered, and the Arrow array of the valid values."""
         self._fields.setdefault(field, _Tally()).add(delivered, canonical)
 
     def profiles(self) -> dict[str, FieldProfile]:
@@ -106,21 +106,21 @@ class _Tally:
         self._numbers = _Moments()
         self._lengths = _Moments()
 
-    def add(self, delivered: list[Any], canonical: Any) -> None:
+    def add(self, delivered: Delivered, canonical: Any) -> None:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        kinds = set(map(type, delivered))
-        self._kinds += Counter({kinds.pop(): len(delivered)}) if len(kinds) == 1 else Counter(map(type, delivered))
-        values = canonical.drop_null() if canonical.null_count else canonical
+        values, kinds = delivered
+        self._kinds += Counter(dict.fromkeys(kinds, len(values))) if len(kinds) == 1 else Counter(map(type, values))
+        present = canonical.drop_null() if canonical.null_count else canonical
         if len(self._distinct) < DISTINCT_LIMIT:
-            self._distinct.update(pc.unique(values).to_pylist())
-        if pa.types.is_string(values.type):
-            self._lengths.add(pc.utf8_length(values).to_numpy())
-        elif pa.types.is_timestamp(values.type):
-            self._numbers.add(values.view(pa.int64()).to_numpy() / 1e6)
-        elif not pa.types.is_boolean(values.type):
-            self._numbers.add(values.to_numpy())
+            self._distinct.update(pc.unique(present).to_pylist())
+        if pa.types.is_string(present.type):
+            self._lengths.add(pc.utf8_length(present).to_numpy())
+        elif pa.types.is_timestamp(present.type):
+            self._numbers.add(present.view(pa.int64()).to_numpy() / 1e6)
+        elif not pa.types.is_boolean(present.type):
+            self._numbers.add(present.to_numpy())
 
     def profile(self) -> FieldProfile:
         numbers, lengths = self._numbers, self._lengths
@@ -144,7 +144,7 @@ class _Tally:
 def moved(before: dict[str, FieldProfile], now: dict[str, FieldProfile], timestamps: frozenset[str] = frozenset()) -> list[str]:
     """A sentence with figures for every field whose profile moved; `timestamps` move by nature and are judged by type only.
 
-    Types by more than 1 point, null and missing by more than 2, means by more than 0.3 standard deviations; and each by more
+    Types by more than 1 point, null and missing by more than 2, means by more than 0.3 standard deviations and 2%; and each by more
     than four standard errors, so that small batches do not cry wolf (one false alarm in 16,000 comparisons).
     """
     warnings: list[str] = []
@@ -167,7 +167,7 @@ def _mean_moved(what: str, before: _Mean, now: _Mean) -> list[str]:
     if before.mean is None or now.mean is None or before.deviation is None or now.deviation is None:
         return []
     error = math.sqrt(before.deviation**2 / max(before.values, 1) + now.deviation**2 / max(now.values, 1))
-    threshold = max(0.3 * max(before.deviation, now.deviation), 4 * error)
+    threshold = max(0.3 * max(before.deviation, now.deviation), 4 * error, 0.02 * abs(before.mean))
     if min(before.values, now.values) < 30 or abs(now.mean - before.mean) <= threshold:
         return []
     return [f"{what} {before.mean:.4g} to {now.mean:.4g} (standard deviation {before.deviation:.4g} to {now.deviation:.4g})"]

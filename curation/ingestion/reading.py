@@ -156,7 +156,7 @@ def _rejected(file: str, records: Records, checked: Checked, reading: Reading) -
             continue
         for broken in checked.breaks[item]:
             reading.note(("contract", broken.field, broken.expectation, broken.found), broken.found, file, line)
-        reason = "; ".join(f"{broken.field} {broken.expectation}: is among the {broken.found}" for broken in checked.breaks[item])
+        reason = "; ".join(f"{broken.field} {broken.expectation} (found: {broken.found})" for broken in checked.breaks[item])
         yield line, part, "contract", checked.breaks[item][0].field, reason, checked.native_ids[item], records.raws[item]
 
 

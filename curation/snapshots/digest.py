@@ -32,24 +32,26 @@ SPLIT = Column(name="split", type="string")
 ROW_DIGEST = np.dtype("S32")
 
 
-def _value(column: Column) -> list[pl.Expr]:
+def _value(column: Column, has_nulls: bool) -> list[pl.Expr]:
     """Expressions that, concatenated, give the bytes of one column's values."""
     value = pl.col(column.name)
     if column.type == "string":
-        head = pl.concat_str(pl.lit("S"), value.str.len_bytes().cast(pl.String), pl.lit(":")).fill_null("N")
-        return [head, value.fill_null("")]
-    tag, number = {
-        "integer": ("I", value),
-        "number": ("F", value.reinterpret(dtype=pl.UInt64)),
-        "boolean": ("B", value.cast(pl.UInt8)),
-        "timestamp": ("T", value.to_physical()),
-    }[column.type]
-    return [pl.concat_str(pl.lit(tag), number.cast(pl.String), pl.lit(";")).fill_null("N")]
+        pieces = [pl.lit("S"), value.str.len_bytes().cast(pl.String), pl.lit(":"), value]
+    else:
+        tag, number = {
+            "integer": ("I", value),
+            "number": ("F", value.reinterpret(dtype=pl.UInt64)),
+            "boolean": ("B", value.cast(pl.UInt8)),
+            "timestamp": ("T", value.to_physical()),
+        }[column.type]
+        pieces = [pl.lit(tag), number.cast(pl.String), pl.lit(";")]
+    return [pl.concat_str(pieces).fill_null("N")] if has_nulls else pieces
 
 
 def _encoded(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[npt.NDArray[np.int64], memoryview]:
     """The rows' bytes, one after the other, and the offsets (rows + 1) at which they start and end."""
-    rows = frame.select(pl.concat_str([part for column in columns for part in _value(column)]).alias("row")).to_series()
+    pieces = [piece for column in columns for piece in _value(column, frame[column.name].null_count() > 0)]
+    rows = frame.select(pl.concat_str(pieces).alias("row")).to_series()
     array = rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_binary())
     _, offsets, data = array.buffers()
     at = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]

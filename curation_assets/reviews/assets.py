@@ -4,15 +4,16 @@ Each asset reads like a recipe; what it does is in `curation`, what it shows is 
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import dbt_assets
 
 from curation_assets import dbt_models, keys
+from curation_assets.datasets import declared
 from curation_assets.raw import raw_asset
 from curation_assets.reviews import shown
-from curation_assets.datasets import declared
 from curation_assets.reviews.dataset import REVIEWS, SOURCES
 from curation_assets.steps import freeze, publish, train
 from resources.home import Home
@@ -39,18 +40,24 @@ def reviews_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     yield from dbt_models.build_then(context, context.resources.dbt, home, lambda: shown.of_warehouse(home, publish(home, KNOWN)))
 
 
-@dg.asset(key=keys.REVIEW_SNAPSHOT, deps=[keys.CURATED_REVIEWS, keys.REVIEW_FATES, keys.REVIEW_BATCHES], kinds={"parquet", "csv"}, **OF_REVIEWS)
+@dg.asset(
+    key=keys.REVIEW_SNAPSHOT,
+    deps=[keys.CURATED_REVIEWS, keys.REVIEW_FATES, keys.REVIEW_BATCHES],
+    kinds={"parquet", "csv"},
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_window=timedelta(hours=26)),  # a night, two nights
+    **OF_REVIEWS,
+)
 def review_training_snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """One row per kept, labelled review, frozen for training: CSV, Parquet, manifest and card."""
     written = freeze(context.resources.home, KNOWN)
-    return dg.MaterializeResult(metadata=shown.of_snapshot(written), data_version=dg.DataVersion(written.manifest.digest))
+    return dg.MaterializeResult(metadata=shown.of_snapshot(context.instance, written), data_version=dg.DataVersion(written.manifest.digest))
 
 
 @dg.asset(key=keys.SENTIMENT_MODEL, deps=[keys.REVIEW_SNAPSHOT], kinds={"scikitlearn", "mlflow"}, **OF_REVIEWS)
 def sentiment_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """One model per snapshot: what a review's text says about its stars, evaluated on the snapshot's test split."""
     trained = train(context.resources.home, KNOWN, context.resources.registry)
-    return dg.MaterializeResult(metadata=shown.of_model(trained), data_version=dg.DataVersion(trained.version.artefact_sha256))
+    return dg.MaterializeResult(metadata=shown.of_model(context.instance, trained), data_version=dg.DataVersion(trained.version.artefact_sha256))
 
 
 def build_assets(home: Home) -> list[dg.AssetsDefinition]:

@@ -10,7 +10,7 @@ from curation.ingestion.ledger import Ledger
 from curation.snapshots.store import SnapshotStore
 from curation_assets import keys
 from curation_assets.counts import counts_by_batch
-from curation_assets.display import table
+from curation_assets.display import rounded, table
 from curation_assets.raw import raw_checks
 from curation_assets.reviews.dataset import REVIEWS, SOURCES
 from curation_assets.reviews.policy import REVIEWS_POLICY
@@ -64,7 +64,7 @@ def classes_are_balanced(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=min(shares.values()) >= REVIEWS_POLICY.minimum_class_share,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={**{f"share_{label}": share for label, share in shares.items()}, "minimum_class_share": REVIEWS_POLICY.minimum_class_share},
+        metadata={**{f"share_{label}": rounded(share) for label, share in shares.items()}, "minimum_class_share": REVIEWS_POLICY.minimum_class_share},
     )
 
 

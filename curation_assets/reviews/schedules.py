@@ -5,7 +5,6 @@ import dagster as dg
 from curation.ingestion.intake import pending
 from curation.ingestion.ledger import Ledger
 from curation.ingestion.sources import load_sources
-from curation_assets import keys
 from curation_assets.reviews.dataset import REVIEWS, SOURCES
 from resources.home import Home, today
 

@@ -9,58 +9,74 @@ import duckdb
 from curation.fates import DECIDED, Current
 from curation.snapshots.store import Snapshot
 from curation_assets import keys
-from curation_assets.display import table
+from curation_assets.display import around_difference, picture, rounded, short_table, table
 from curation_assets.steps import Trained
 from resources.home import Home
 from resources.warehouse import reading
 
-SAMPLES = 8
+SAMPLES = 6  # of each sort, behind a click; one or two of each stand on the page
 
 
 def of_warehouse(home: Home, published: Current) -> Mapping[dg.AssetKey, Mapping[str, Any]]:
     """Metadata of the dbt models, by asset key."""
     totals = {fate: sum(batch.fates[fate] for batch in published.batches) for fate in DECIDED}
     total = sum(totals.values())
-    shares = {f"share_{fate}": count / total for fate, count in totals.items()} if total else {}
+    shares = {f"share_{fate}": rounded(count / total) for fate, count in totals.items()} if total else {}
     with reading(home, "reviews") as connection:
         return {
-            keys.INT_REVIEWS_CLEANED: {"dagster/row_count": total, "before_and_after": dg.MetadataValue.md(_cleaned_samples(connection))},
-            keys.INT_REVIEWS_DECIDED: {"dagster/row_count": total, **totals, **shares, "samples": dg.MetadataValue.md(_decided_samples(connection))},
+            keys.INT_REVIEWS_CLEANED: {"dagster/row_count": total, **_samples_before_and_after(connection)},
+            keys.INT_REVIEWS_DECIDED: {"dagster/row_count": total, **totals, **shares, **_decided_samples(connection)},
             keys.CURATED_REVIEWS: {"dagster/row_count": totals["kept"], "samples": dg.MetadataValue.md(_curated_samples(connection))},
             keys.REVIEW_FATES: {"dagster/row_count": total, **totals, **shares},
-            keys.REVIEW_BATCHES: {"dagster/row_count": len(published.batches), "by_batch": dg.MetadataValue.md(_batch_table(published))},
+            keys.REVIEW_BATCHES: {"dagster/row_count": len(published.batches), **_by_batch(published)},
         }
 
 
-def _batch_table(published: Current) -> str:
-    rows = [[batch.day, batch.source, *(batch.fates[fate] for fate in DECIDED)] for batch in published.batches[-60:]]
-    return table(["day", "source", *(fate.replace("_", " ") for fate in DECIDED)], rows)
+def _by_batch(published: Current) -> dict[str, Any]:
+    rows = [[batch.day, batch.source, *(batch.fates[fate] for fate in DECIDED)] for batch in reversed(published.batches)]
+    header = ["day", "source", *(fate.split("_")[0] for fate in DECIDED)]
+    return {"newest_batches": dg.MetadataValue.md(short_table(header, rows)), "all_batches": dg.MetadataValue.md(table(header, rows[:400]))}
 
 
-def _cleaned_samples(connection: duckdb.DuckDBPyConnection) -> str:
+def _samples_before_and_after(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     rows = connection.execute(
-        f"select record_id, text, clean_text from int_reviews_cleaned where lower(text) <> clean_text order by record_no desc limit {SAMPLES}"
+        "select what, record_id, text, clean_text, row_number() over (partition by what order by record_no desc) as place from ("
+        " select *, case when has_mojibake then 'mojibake' when contains(text, '<') then 'tags' when contains(text, '&') then 'entities'"
+        " when strlen(text) <> length(text) then 'characters' else 'white space' end as what"
+        " from int_reviews_cleaned where lower(text) <> clean_text and clean_text <> '')"
+        f" qualify place <= {SAMPLES} order by place, what"
     ).fetchall()
-    return table(["record", "before", "after"], rows)
+    parts = [[what, record, *around_difference(before, after)] for what, record, before, after, _ in rows]
+    return {
+        "before_and_after": dg.MetadataValue.md(short_table(["what", "before", "after"], [[what, *texts] for what, _, *texts in parts])),
+        "more_before_and_after": dg.MetadataValue.md(table(["what", "record", "before", "after"], sorted(parts))),
+    }
 
 
-def _decided_samples(connection: duckdb.DuckDBPyConnection) -> str:
+def _decided_samples(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     rows = connection.execute(
-        "select fate, rule, jaccard, a.clean_text, b.clean_text from int_reviews_decided d join int_reviews_cleaned a using (record_no) "
-        "left join int_reviews_cleaned b on b.record_no = d.duplicate_of where fate not in ('kept', 'empty') "
-        "qualify row_number() over (partition by fate order by d.record_no desc) <= 2 order by fate, d.record_no desc"
+        "select fate, coalesce(rule, round(jaccard, 2)::varchar) as why, a.record_id, a.clean_text, coalesce(b.clean_text, ''),"
+        " row_number() over (partition by fate order by d.record_no desc) as place"
+        " from int_reviews_decided d join int_reviews_cleaned a using (record_no)"
+        " left join int_reviews_cleaned b on b.record_no = d.duplicate_of where fate not in ('kept', 'empty')"
+        f" qualify place <= {SAMPLES} order by place, fate"
     ).fetchall()
-    return table(["fate", "rule", "jaccard", "text", "repeats, or is replaced by"], rows)
+    parts = [[fate, why, record, *around_difference(text, other)] for fate, why, record, text, other, _ in rows]
+    header = ["fate", "rule or jaccard", "text", "repeats, or is replaced by"]
+    return {
+        "samples": dg.MetadataValue.md(short_table(header, [[fate, why, *texts] for fate, why, _, *texts in parts])),
+        "more_samples": dg.MetadataValue.md(table([*header[:2], "record", *header[2:]], sorted(parts, key=lambda part: str(part[0])))),
+    }
 
 
 def _curated_samples(connection: duckdb.DuckDBPyConnection) -> str:
     rows = connection.execute(
         f"select source, rating, copies, clean_text from curated_reviews order by copies desc, record_no desc limit {SAMPLES}"
     ).fetchall()
-    return table(["source", "rating", "copies", "text"], rows)
+    return short_table(["source", "rating", "copies", "text"], rows)
 
 
-def of_snapshot(written: Snapshot) -> dict[str, Any]:
+def of_snapshot(instance: dg.DagsterInstance, written: Snapshot) -> dict[str, Any]:
     """Metadata of a snapshot: its manifest's figures, where it is, its class balance as a picture."""
     from curation.learning import plots
 
@@ -68,14 +84,15 @@ def of_snapshot(written: Snapshot) -> dict[str, Any]:
     balance = {split: {label: manifest.rows_of(split=split, label=label) for label in manifest.labels} for split in manifest.counts}
     return {
         "dagster/row_count": manifest.rows,
-        **manifest.as_metadata(),
+        "version": manifest.version,
         "is_new": written.is_new,
+        "class_balance": picture(instance, plots.class_balance(balance), "share of each class in each split"),
+        **manifest.as_metadata(),
         "folder": dg.MetadataValue.path(str(written.folder)),
-        "class_balance": dg.MetadataValue.md(plots.as_markdown_image(plots.class_balance(balance), "share of each class in each split")),
     }
 
 
-def of_model(trained: Trained) -> dict[str, Any]:
+def of_model(instance: dg.DagsterInstance, trained: Trained) -> dict[str, Any]:
     """Metadata of a model: figures with intervals, the confusion matrix, calibration, by source."""
     from curation.learning import plots
 
@@ -83,18 +100,18 @@ def of_model(trained: Trained) -> dict[str, Any]:
     by_source = [[part.value, part.rows, f"{part.accuracy.value:.3f}", f"{part.accuracy.low:.3f} to {part.accuracy.high:.3f}"] for part in judged.slices]
     by_class = [[part.label, part.support, part.precision.value, part.recall.value, part.f1.value] for part in judged.classes]
     return {
-        "accuracy": judged.accuracy.value,
+        "accuracy": rounded(judged.accuracy.value),
         "accuracy_95_percent_interval": f"{judged.accuracy.low:.3f} to {judged.accuracy.high:.3f}",
-        "majority_baseline": judged.baseline_accuracy.value,
-        "macro_f1": judged.macro_f1.value,
-        "log_loss": judged.log_loss.value,
-        "calibration_error": judged.calibration_error.value,
+        "majority_baseline": rounded(judged.baseline_accuracy.value),
+        "confusion_matrix": picture(instance, plots.confusion_matrix(judged), "confusion matrix"),
+        "by_class": dg.MetadataValue.md(table(["class", "rows", "precision", "recall", "f1"], by_class)),
+        "by_source": dg.MetadataValue.md(table(["source", "rows", "accuracy", "95% interval"], by_source)),
+        "calibration": picture(instance, plots.reliability_diagram(judged), "reliability diagram"),
+        "macro_f1": rounded(judged.macro_f1.value),
+        "log_loss": rounded(judged.log_loss.value),
+        "calibration_error": rounded(judged.calibration_error.value),
         "test_rows": judged.rows,
         "snapshot": trained.snapshot,
         "model_version": trained.version.version,
         "mlflow_run": trained.version.run_id,
-        "confusion": dg.MetadataValue.md(plots.as_markdown_image(plots.confusion_matrix(judged), "confusion matrix")),
-        "calibration": dg.MetadataValue.md(plots.as_markdown_image(plots.reliability_diagram(judged), "reliability diagram")),
-        "by_source": dg.MetadataValue.md(table(["source", "rows", "accuracy", "95% interval"], by_source)),
-        "by_class": dg.MetadataValue.md(table(["class", "rows", "precision", "recall", "f1"], by_class)),
     }

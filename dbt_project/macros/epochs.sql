@@ -9,6 +9,15 @@
 
 {% macro record_epoch() %}insert or replace into {{ this.schema }}.model_epochs values ('{{ this.identifier }}', '{{ current_epoch() }}'){% endmacro %}
 
+{# dbt-duckdb 1.11 leaves the table behind through which an incremental Python model is written. #}
+{% macro drop_python_leftovers() %}
+  {% if execute %}
+    {% for name in run_query("select table_name from duckdb_tables() where starts_with(table_name, '" ~ this.identifier ~ "__dbt_tmp')").columns[0].values() %}
+      drop table "{{ name }}";
+    {% endfor %}
+  {% endif %}
+{% endmacro %}
+
 {% macro should_full_refresh() %}
   {% if flags.FULL_REFRESH or not execute or config.get('materialized') != 'incremental' %}{{ return(flags.FULL_REFRESH) }}{% endif %}
   {% if load_relation(this) is none %}{{ return(false) }}{% endif %}

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from curation.errors import CurationError
 from curation.learning import artefact
 from curation.learning.classifier import Examples, TrainingSettings, train
-from resources.model_registry import ARTEFACT_TAG, IDENTITY_TAG, ModelRegistry, ModelVersion, TrainedModel
+from resources.model_registry import ARTEFACT_TAG, IDENTITY_TAG, ModelRegistry, TrainedModel
 
 TEXTS = ["good work", "bad work", "good day", "bad day"] * 6
 SNAPSHOT_DIGEST = "5d" * 32
@@ -176,6 +176,11 @@ def test_a_new_store_is_made_without_a_word_and_without_leftovers(tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "mlflow").iterdir()) == ["artifacts", "mlflow.db"]
 
 
-def test_a_version_is_a_value(registry: ModelRegistry) -> None:
-    tickets = registry.champion("tickets")
-    assert isinstance(tickets, ModelVersion) and tickets == registry.champion("tickets")
+@pytest.mark.slow
+def test_what_a_kill_left_of_a_new_store_is_swept_up(tmp_path: Path) -> None:
+    half_made = tmp_path / "mlflow" / ".new-database.0badcafe"
+    half_made.mkdir(parents=True)
+    (half_made / "mlflow.db").write_bytes(b"half")
+    (tmp_path / "work").mkdir()
+    assert ModelRegistry(tmp_path / "mlflow").record("reviews", trained(tmp_path / "work")).is_new
+    assert not half_made.exists()

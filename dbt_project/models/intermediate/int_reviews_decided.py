@@ -1,14 +1,13 @@
 """One row per raw review with its fate. The deciding is `curation.deduplication`; here is only what dbt must know."""
 
-from curation.deduplication.decisions import decide
-
 
 def model(dbt, session):
+    from curation.deduplication.decisions import decide
+
     dbt.config(
         materialized="incremental",
         incremental_strategy="delete+insert",
         unique_key="record_no",
-        pre_hook="select 1",  # opens the transaction in which the bands and the decisions are committed together
     )
     return decide(
         session,

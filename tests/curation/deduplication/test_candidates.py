@@ -7,7 +7,7 @@ from curation.deduplication import candidates, kernels
 
 def crowded(size: int) -> candidates.SharedBuckets:
     """One bucket of `size` texts."""
-    return candidates.SharedBuckets(np.arange(size), np.arange(size), np.zeros(size, dtype=np.int64))
+    return candidates.SharedBuckets(np.arange(size), np.arange(size, dtype=np.uint32), np.zeros(size, dtype=np.uint32))
 
 
 def test_of_a_crowded_bucket_the_first_kept_records_are_left_and_the_new_ones() -> None:
@@ -30,6 +30,6 @@ def test_a_repeated_value_is_told_from_single_ones() -> None:
 
 
 def test_buckets_are_listed_by_the_hash_of_a_text() -> None:
-    shared = candidates.SharedBuckets(np.array([10, 20]), np.array([1, 0, 1]), np.array([0, 1, 1]))
+    shared = candidates.SharedBuckets(np.array([10, 20]), np.array([1, 0, 1], np.uint32), np.array([0, 1, 1], np.uint32))
     begin, end, bucket = candidates.by_text(shared, np.array([20, 15, 10]))
     assert [bucket[first:last].tolist() for first, last in zip(begin, end, strict=True)] == [[0, 1], [], [1]]

@@ -1,0 +1,396 @@
+"""The door from landing to the ledger: what is pending, what is refused, what a second delivery changes, what a rebuild gives."""
+
+import datetime
+import gzip
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curation.errors import CurationError
+from curation.ingestion.intake import Batch
+from curation.ingestion.sources import FieldRule, Rating, Source
+from tests.curation.ingestion.doors import DAY, DESK, NOW, Door, lines, ticket
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_a_day_is_taken_in_once(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("a.jsonl", lines(ticket(number) for number in range(40)))
+    door.put("b.jsonl.gz", gzip.compress(lines([ticket(40), ticket(41, stars="4")]) + b"{broken\n"))
+    assert door.pending().batches == [Batch("desk", DAY, "new")]
+    [entry] = door.run()
+    assert (entry.seq, entry.verdict, entry.batch) == (1, "accepted", ("desk", DAY))
+    assert entry.counts.model_dump(by_alias=True) == {"in": 43, "malformed": 1, "contract": 1, "valid": 41, "added": 41, "removed": 0}
+    assert [seen.name for seen in entry.files] == ["a.jsonl", "b.jsonl.gz"]
+    assert entry.profile["stars"].types == {"integer": 41, "string": 1}
+    assert door.pending().batches == []
+
+
+def test_rows_are_numbered_in_the_order_of_decision_and_carry_their_origin(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    late, early, timeless = ticket(1, at=1_700_000_100), ticket(2, at=1_600_000_000), ticket(3, at=None)
+    door.put("reviews[1].json", json.dumps([late, early, timeless]).encode())
+    door.put("reviews1.json", lines([ticket(4, at=1_650_000_000)]))
+    door.run()
+    rows = door.raw(1)
+    assert [row["native_id"] for row in rows] == ["T3", "T2", "T4", "T1"]
+    assert [row["record_no"] for row in rows] == [2**32 + place for place in range(4)]
+    places = ["reviews[1].json:1.3", "reviews[1].json:1.2", "reviews1.json:1", "reviews[1].json:1"]
+    assert [row["record_id"] for row in rows] == [f"desk/2026-11-20/{place}" for place in places]
+    columns = "record_no record_id ticket_uid content_hash source day file line native_id stars text opened_at replies extra rating_min rating_max"
+    assert list(rows[0]) == columns.split()
+    first = rows[0]
+    assert (first["source"], first["day"], first["file"], first["line"]) == ("desk", DAY, "reviews[1].json", 1)
+    assert (first["rating_min"], first["rating_max"], first["extra"]) == (1.0, 5.0, '{"segment":"gold"}')
+    assert (len(first["ticket_uid"]), len(first["content_hash"])) == (64, 32)
+
+
+def test_quarantine_keeps_the_text_and_says_why(tmp_path: Path) -> None:
+    door = Door(tmp_path, DESK.model_copy(update={"max_bad_share": 1.0}))
+    long = '{"id": "T9", "text": "' + "x" * 100_000
+    door.put("a.jsonl", lines([ticket(1, stars=9, text=None), ticket(2)]) + long.encode() + b'\r\n{"id": "\xff"}\n')
+    [entry] = door.run()
+    rows = door.quarantine(door.ledger.folder(1))
+    assert [(row["record_id"], row["rule"], row["field"], row["native_id"]) for row in rows] == [
+        ("desk/2026-11-20/a.jsonl:1", "contract", "stars", "T1"),
+        ("desk/2026-11-20/a.jsonl:3", "malformed", None, "T9"),
+        ("desk/2026-11-20/a.jsonl:4", "malformed", None, "\ufffd"),
+    ]
+    assert rows[0]["reason"] == "stars must be at most 5 (found: more); text must be there (found: null)"
+    assert json.loads(rows[0]["raw"]) == ticket(1, stars=9, text=None)
+    assert len(rows[1]["raw"]) == 65_536
+    assert "the first 65,536 bytes of it are kept here" in rows[1]["reason"]
+    assert rows[2]["raw"] == '{"id": "\\xff"}'
+    assert {violation.expectation: violation.line for violation in entry.violations if violation.field} == {
+        "must be at most 5": 1,
+        "must be there": 1,
+    }
+
+
+def test_a_day_with_too_many_bad_records_is_refused_whole_and_the_message_says_all(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("part-0.jsonl", lines(ticket(number, segment=number if number >= 7 else "gold") for number in range(1, 11)))
+    [entry] = door.run()
+    assert entry.verdict == "refused"
+    assert entry.message == (
+        "desk 2026-11-20 refused: segment must be a string, 40.0% of 10 records are integers; first at part-0.jsonl line 7; "
+        'mend the file and run again, or: curation accept tickets desk 2026-11-20 --reason "..."'
+    )
+    assert door.ledger.entries() == []
+    assert list(door.ledger.refused()) == [("desk", DAY)]
+    assert len(door.quarantine(door.ledger.refused_folder("desk", DAY))) == 4
+    assert door.pending().batches == []
+
+
+def test_a_refused_day_is_taken_in_once_mended_and_its_refusal_forgotten(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("a.jsonl", lines([ticket(1, stars="4")]))
+    door.run()
+    door.put("a.jsonl", lines([ticket(1)]))
+    assert door.pending().batches == [Batch("desk", DAY, "a.jsonl changed")]
+    assert [entry.verdict for entry in door.run()] == ["accepted"]
+    assert door.ledger.refused() == {}
+    assert len(door.raw(1)) == 1
+
+
+def test_a_refused_redelivery_leaves_the_former_state(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("a.jsonl", lines([ticket(1), ticket(2)]))
+    door.run()
+    before = door.current()
+    door.put("a.jsonl", lines([ticket(1, stars=0), ticket(2)]))
+    assert [entry.verdict for entry in door.run()] == ["refused"]
+    assert door.current() == before
+    door.put("a.jsonl", lines([ticket(1), ticket(2)]))
+    [entry] = door.run()
+    assert (entry.verdict, entry.counts.added, entry.counts.removed) == ("accepted", 0, 0)
+    assert door.ledger.refused() == {}
+    assert door.current() == before
+
+
+def test_an_accepted_exception_lets_the_good_records_in(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("a.jsonl", lines([ticket(1, stars="4"), ticket(2)]))
+    door.run()
+    door.ledger.accept("desk", DAY, "a known slip", NOW)
+    assert door.pending().batches == [Batch("desk", DAY, "an exception was accepted")]
+    [entry] = door.run()
+    assert (entry.verdict, entry.exception) == ("excepted", "a known slip")
+    assert entry.message.endswith("50.0% are bad, accepted all the same: a known slip")
+    assert [row["native_id"] for row in door.raw(1)] == ["T2"]
+    assert door.pending().batches == []
+
+
+def test_a_changed_delivery_adds_and_removes_only_what_differs(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    tickets = [ticket(number) for number in range(5)]
+    door.put("a.json", json.dumps(tickets[:3]).encode())
+    door.put("b.jsonl", lines(tickets[3:]))
+    door.run()
+    first = {row["native_id"]: row["record_no"] for row in door.raw(1)}
+    door.put("a.json", json.dumps([tickets[0], tickets[1] | {"text": "corrected"}]).encode())
+    door.put("c.jsonl", lines([ticket(7)]))
+    [entry] = door.run()
+    assert (entry.counts.records_in, entry.counts.added, entry.counts.removed) == (5, 2, 2)
+    assert [(row["native_id"], row["record_no"]) for row in door.raw(2)] == [("T1", 2 * 2**32), ("T7", 2 * 2**32 + 1)]
+    assert door.removed(2) == [first["T1"], first["T2"]]
+    texts = {row["native_id"]: row["text"] for row in door.current().values()}
+    assert texts == {"T0": "question 0", "T1": "corrected", "T3": "question 3", "T4": "question 4", "T7": "question 7"}
+
+
+def test_a_corrected_contract_replays_the_day_and_nothing_counts_twice(tmp_path: Path) -> None:
+    door = Door(tmp_path, DESK.model_copy(update={"max_bad_share": 0.5}))
+    door.put("a.jsonl", lines([ticket(1), ticket(2, stars=7), ticket(3)]))
+    [entry] = door.run()
+    assert (entry.counts.contract, entry.counts.added) == (1, 2)
+    fields = door.source.fields | {"native_id": FieldRule(path=("id",), type="string")}
+    door.source = door.source.model_copy(update={"fields": fields, "rating": DESK.rating.model_copy(update={"maximum": 10.0})})
+    assert door.pending().batches == [Batch("desk", DAY, "its contract changed")]
+    [entry] = door.run()
+    assert (entry.counts.contract, entry.counts.added, entry.counts.removed) == (0, 3, 2)  # the scale is part of every row
+    assert sorted(row["native_id"] for row in door.current().values()) == ["T1", "T2", "T3"]
+    assert {row["rating_max"] for row in door.current().values()} == {10.0}
+
+
+def test_files_that_are_gone_leave_their_rows_and_are_told(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    gone = door.put("a.jsonl", lines([ticket(1)]))
+    door.put("b.jsonl", lines([ticket(2)]))
+    door.run()
+    gone.unlink()
+    assert door.pending().batches == []
+    assert door.pending().notices == [f"{gone} is gone; its rows stay as they were taken in"]
+    door.put("b.jsonl", lines([ticket(3)]))
+    [entry] = door.run()
+    assert entry.warnings == ["a.jsonl is gone; its rows stay as they were taken in"]
+    assert sorted(row["native_id"] for row in door.current().values()) == ["T1", "T3"]
+    shutil.rmtree(gone.parent)
+    assert door.pending().batches == []
+    assert door.pending().notices == [f"{gone.parent} is gone; its rows stay as they were taken in"]
+
+
+def test_a_file_that_was_only_touched_is_not_pending(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    path = door.put("a.jsonl", lines([ticket(1)]))
+    door.run()
+    path.write_bytes(path.read_bytes())
+    os.utime(path, (1, 1))
+    assert door.pending().batches == []
+
+
+def test_a_change_that_keeps_size_and_time_is_found(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    path = door.put("a.jsonl", lines([ticket(1, text="aaa")]))
+    door.run()
+    found = path.stat()
+    path.write_bytes(lines([ticket(1, text="bbb")]))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert door.pending().batches == [Batch("desk", DAY, "a.jsonl changed")]
+
+
+def test_one_file_under_two_names_is_taken_in_as_copies_and_told(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("a.jsonl", lines([ticket(1)]))
+    door.put("b.jsonl", lines([ticket(1)]))
+    [entry] = door.run()
+    assert entry.warnings == ["b.jsonl holds the same bytes as a.jsonl: its records are copies"]
+    first, second = door.raw(1)
+    assert first["ticket_uid"] == second["ticket_uid"]
+    assert first["content_hash"] == second["content_hash"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (gzip.compress(lines([ticket(1)]))[:-4], "b.jsonl is cut short: its gzip stream does not end as it should; deliver the file again"),
+        ("text".encode("utf-16"), "b.jsonl is UTF-16 or UTF-32 text, not UTF-8; save it as UTF-8 and run again"),
+    ],
+)
+def test_a_file_that_cannot_be_read_refuses_its_batch_by_name_and_no_other(tmp_path: Path, content: bytes, told: str) -> None:
+    door = Door(tmp_path)
+    for name in ("a.jsonl", "c.jsonl"):
+        door.put(name, lines([ticket(1)]))
+    door.put("b.jsonl", content)
+    door.put("a.jsonl", lines([ticket(2)]), DAY + datetime.timedelta(days=1))
+    refused, accepted = door.run()
+    assert (refused.verdict, accepted.verdict) == ("refused", "accepted")
+    assert refused.message == f"desk 2026-11-20 refused: {told}"
+    assert [(violation.rule, violation.file) for violation in refused.violations] == [("unreadable", "b.jsonl")]
+    assert refused.counts.records_in == 0
+    assert door.pending().batches == []
+    door.put("b.jsonl", lines([ticket(3)]))
+    assert [entry.verdict for entry in door.run()] == ["accepted"]
+
+
+def test_an_empty_file_is_told_and_an_empty_folder_is_no_failure(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("a.jsonl", b"")
+    [entry] = door.run()
+    assert (entry.verdict, entry.counts.records_in, entry.warnings) == ("accepted", 0, ["a.jsonl is empty"])
+    assert door.raw(1) == []
+    empty = door.landing / "tickets" / "desk" / "2026-11-21"
+    empty.mkdir()
+    (empty / ".hidden").write_bytes(b"{}")
+    (empty / "half.part").write_bytes(b"{}")
+    (empty / "half.tmp").write_bytes(b"{}")
+    found = door.pending()
+    assert (found.batches, found.problems, found.notices) == ([], [], [f"{empty} is empty: nothing to take in"])
+
+
+def test_what_is_no_batch_is_named_and_stops_no_other(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("a.jsonl", lines([ticket(1)]))
+    outside = tmp_path / "outside.jsonl"
+    outside.write_bytes(lines([ticket(1)]))
+    for day in ("2026-11-24", "20261119", "november"):
+        door.put("a.jsonl", b"{}", day)
+    linked = door.put("own.jsonl", b"{}", "2026-11-10").with_name("linked.jsonl")
+    linked.symlink_to(outside)
+    nested = door.put("own.jsonl", b"{}", "2026-11-11").with_name("nested")
+    nested.mkdir()
+    unknown = door.landing / "tickets" / "kiosk" / "2026-11-20"
+    unknown.mkdir(parents=True)
+    (unknown / "a.jsonl").write_bytes(b"{}")
+    found = door.pending()
+    assert found.batches == [Batch("desk", DAY, "new")]
+    base = door.landing / "tickets"
+    assert [problem.message for problem in found.problems] == [
+        f"{linked} is a link that leads out of landing",
+        f"{nested} is not a file",
+        f"{base}/desk/2026-11-24 lies in the future: today is 2026-11-23 (UTC)",
+        f"{base}/desk/20261119 is no arrival day",
+        f"{base}/desk/november is no arrival day",
+        f"{base}/kiosk: 'kiosk' is no declared source; there are desk",
+    ]
+    assert all(problem.fix for problem in found.problems)
+
+
+def test_a_range_of_days_leaves_the_others_pending(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    days = [DAY + datetime.timedelta(days=offset) for offset in range(-2, 2)]
+    for day in days:
+        door.put("a.jsonl", lines([ticket(day.day)]), day)
+    assert [batch.day for batch in door.pending(from_day=days[1], to_day=days[2]).batches] == days[1:3]
+    assert [batch.day for batch in door.pending().batches] == days
+
+
+def test_a_day_is_compared_with_the_day_before_it(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    for offset, replies in ((0, 1), (1, 1), (2, None)):
+        content = lines(ticket(1000 + number, replies=replies) for number in range(100))
+        door.put("a.jsonl", content, DAY + datetime.timedelta(days=offset))
+    entries = door.run()
+    assert [entry.moved for entry in entries] == [
+        [],
+        [],
+        [
+            "replies: 100.0% to 0.0% of records are integer since 2026-11-21",
+            "replies: 0.0% to 100.0% of records are null since 2026-11-21",
+        ],
+    ]
+
+
+def test_lost_rows_are_written_again_with_the_same_bytes_under_the_contract_of_their_time(tmp_path: Path) -> None:
+    door = Door(tmp_path, DESK.model_copy(update={"max_bad_share": 0.5}))
+    door.put("a.json", json.dumps([ticket(number, stars=9 if number == 3 else 4) for number in range(9)]).encode())
+    door.put("a.jsonl", lines([ticket(20)]), DAY + datetime.timedelta(days=1))
+    door.run()
+    door.source = door.source.model_copy(update={"rating": DESK.rating.model_copy(update={"maximum": 10.0})})
+    door.run()
+    files = sorted((door.lake / "ledger").rglob("*.parquet"))
+    before = {path: path.read_bytes() for path in files}
+    assert [path.parent.name for path in files if path.name == "raw.parquet"] == ["seq=000001", "seq=000002", "seq=000003", "seq=000004"]
+    for path in files:
+        path.unlink()
+    assert [batch.lost_seq for batch in door.pending().batches] == [1, 2, 3, 4]
+    door.run()
+    assert {path: path.read_bytes() for path in files} == before
+    assert door.pending().batches == []
+
+
+def test_rows_whose_file_changed_since_cannot_be_written_again(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    path = door.put("a.jsonl", lines([ticket(1)]))
+    door.run()
+    (door.ledger.folder(1) / "raw.parquet").unlink()
+    path.write_bytes(lines([ticket(2)]))
+    with pytest.raises(CurationError, match=r"the rows of entry 1 \(desk 2026-11-20\) are lost, and .*a\.jsonl is not the file they came from"):
+        door.run()
+
+
+def test_the_order_of_lines_and_files_changes_no_number(tmp_path: Path) -> None:
+    tickets = [ticket(number, at=1_700_000_000 + number % 3) for number in range(50)]
+    orders = []
+    for seed in range(3):
+        door = Door(tmp_path / str(seed))
+        shuffled = random.Random(seed).sample(tickets, len(tickets))
+        door.put("a.jsonl" if seed else "z.jsonl", lines(shuffled[:20]))
+        door.put("m.jsonl", lines(shuffled[20:]))
+        door.run()
+        orders.append([(row["record_no"], row["ticket_uid"], row["content_hash"]) for row in door.raw(1)])
+    assert orders[0] == orders[1] == orders[2]
+
+
+def test_a_disk_that_takes_nothing_is_named_and_nothing_half_written_is_seen(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("a.jsonl", lines(ticket(number, text=random.Random(number).randbytes(2000).hex()) for number in range(300)))
+    script = f"""
+import pathlib, resource
+from curation.errors import CurationError
+from tests.curation.ingestion.doors import Door
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    Door(pathlib.Path({str(tmp_path)!r})).run()
+except CurationError as error:
+    print(error.message)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert f"cannot write below {door.lake}" in told.stdout, told.stderr
+    assert door.ledger.entries() == []
+    assert list((door.lake / "tmp").iterdir()) == []
+    assert [entry.verdict for entry in door.run()] == ["accepted"]
+
+
+def test_a_lake_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.put("a.jsonl", lines([ticket(1)]))
+    door.lake.write_bytes(b"")
+    with pytest.raises(CurationError, match="cannot write below"):
+        door.take(Batch("desk", DAY, "new"))
+
+
+AMAZON = Source(
+    name="amazon",
+    fields={
+        "stars": FieldRule(path=("overall",), type="number"),
+        "text": FieldRule(path=("reviewText",), type="string", required=False),
+        "opened_at": FieldRule(path=("unixReviewTime",), type="integer"),
+    },
+    rating=Rating(minimum=1, maximum=5),
+    date_format="epoch_s",
+)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("amazon2014_cellphones/Cell_Phones_and_Accessories_5.json", {"in": 4777, "malformed": 1, "contract": 0, "valid": 4776}),
+        ("amazon2018_fashion/AMAZON_FASHION_5.json.gz", {"in": 3176, "malformed": 0, "contract": 0, "valid": 3176}),
+        ("amazon2018_fashion/AMAZON_FASHION_5.variant_one_null.json", {"in": 3176, "malformed": 0, "contract": 1, "valid": 3175}),
+    ],
+)
+def test_real_deliveries_are_taken_in_to_the_last_record(real_data: Path, tmp_path: Path, file: str, counts: dict[str, int]) -> None:
+    door = Door(tmp_path, AMAZON)
+    door.put(Path(file).name, (real_data / file).read_bytes())
+    [entry] = door.run()
+    assert entry.verdict == "accepted"
+    assert entry.counts.model_dump(by_alias=True, exclude={"added", "removed"}) == counts
+    assert len(door.raw(1)) == counts["valid"]
