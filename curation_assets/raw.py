@@ -33,7 +33,7 @@ def day_metadata(dataset: Dataset, entries: Sequence[Entry]) -> dict[str, object
     total = sum(counts.values())
     refused = [entry.message for entry in entries if entry.verdict == "refused"]
     shown: dict[str, object] = {"records_in": total, **counts, "bad_share": _share(counts["malformed"] + counts["contract"], total)}
-    shown |= {"refused_batches": len(refused), "dagster/partition_row_count": counts["valid"]}
+    shown["refused_batches"] = len(refused)
     moved = [f"- {batch_id(entry)}: {warning}" for entry in entries for warning in [*entry.moved, *entry.warnings]]
     if refused:
         shown["refusals"] = dg.MetadataValue.text("\n".join(refused))
@@ -42,7 +42,7 @@ def day_metadata(dataset: Dataset, entries: Sequence[Entry]) -> dict[str, object
     times = {field.name for field in dataset.fields if field.type == "timestamp"}
     shown["profile"] = dg.MetadataValue.md(_profile_table(entries, times))
     for entry in entries:
-        shown |= _source_figures(entry, times)
+        shown |= _source_figures(dataset, entry)
     return shown
 
 
@@ -50,17 +50,18 @@ def _share(part: int, whole: int) -> float:
     return rounded(part / whole) if whole else 0.0
 
 
-def _source_figures(entry: Entry, times: AbstractSet[str]) -> dict[str, float]:
-    """One source's day in numbers, so that each gets a plot over the days: its counts, and for each field what may drift."""
-    counts, prefix = entry.counts, f"source/{entry.source}"
-    figures: dict[str, float] = {f"{prefix}/records_in": counts.records_in}
-    figures[f"{prefix}/bad_share"] = _share(counts.malformed + counts.contract, counts.records_in)
-    for name, field in entry.profile.items():
-        figures[f"{prefix}/{name}/absent_share"] = rounded(field.share("missing") + field.share("null"))
-        if field.length_mean is not None:
-            figures[f"{prefix}/{name}/mean_length"] = rounded(field.length_mean)
-        if field.mean is not None and name not in times:
-            figures[f"{prefix}/{name}/mean"] = rounded(field.mean)
+def _source_figures(dataset: Dataset, entry: Entry) -> dict[str, float]:
+    """One source's day in numbers, so that each gets a plot over the days: its counts, and for each field what drifts first."""
+    counts, prefix = entry.counts, f"source {entry.source}:"
+    figures: dict[str, float] = {f"{prefix} records in": counts.records_in}
+    figures[f"{prefix} bad share"] = _share(counts.malformed + counts.contract, counts.records_in)
+    for name, profile in entry.profile.items():
+        # One line a field shows a change of type as well as values that stay away.
+        figures[f"{prefix} {name}, of its usual type"] = rounded(max(map(profile.share, profile.types), default=0.0))
+        field = dataset.field(name)
+        typical = profile.length_mean if profile.length_mean is not None else profile.mean
+        if field is not None and field.required and typical is not None:
+            figures[f"{prefix} {name}, mean {'value' if profile.length_mean is None else 'length'}"] = rounded(typical)
     return figures
 
 

@@ -14,6 +14,7 @@ from curation_assets.steps import Trained
 from resources.home import Home
 from resources.warehouse import reading
 
+OTHER = {"exact duplicate": "repeats", "near duplicate": "repeats", "superseded": "replaced by"}
 SAMPLES = 6  # of each sort, behind a click; one or two of each stand on the page
 
 
@@ -46,9 +47,10 @@ def _samples_before_and_after(connection: duckdb.DuckDBPyConnection) -> dict[str
         " from int_reviews_cleaned where lower(text) <> clean_text and clean_text <> '')"
         f" qualify place <= {SAMPLES} order by place, what"
     ).fetchall()
-    parts = [[what, record, *around_difference(before, after)] for what, record, before, after, _ in rows]
+    parts = [(what, record, *around_difference(before, after)) for what, record, before, after, _ in rows]
+    pairs = [row for what, _, before, after in parts for row in ((f"{what}: before", before), ("after", after))]
     return {
-        "before_and_after": dg.MetadataValue.md(short_table(["what", "before", "after"], [[what, *texts] for what, _, *texts in parts])),
+        "before_and_after": dg.MetadataValue.md(short_table(["", "text"], pairs)),
         "more_before_and_after": dg.MetadataValue.md(table(["what", "record", "before", "after"], sorted(parts))),
     }
 
@@ -61,11 +63,11 @@ def _decided_samples(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         " left join int_reviews_cleaned b on b.record_no = d.duplicate_of where fate not in ('kept', 'empty')"
         f" qualify place <= {SAMPLES} order by place, fate"
     ).fetchall()
-    parts = [[fate, why, record, *around_difference(text, other)] for fate, why, record, text, other, _ in rows]
-    header = ["fate", "rule or jaccard", "text", "repeats, or is replaced by"]
+    parts = [(fate.replace("_", " "), why, record, *around_difference(text, other)) for fate, why, record, text, other, _ in rows]
+    pairs = [row for fate, why, _, text, other in parts for row in ((f"{fate} {why or ''}", text), (OTHER.get(fate, ""), other)) if row[1]]
     return {
-        "samples": dg.MetadataValue.md(short_table(header, [[fate, why, *texts] for fate, why, _, *texts in parts])),
-        "more_samples": dg.MetadataValue.md(table([*header[:2], "record", *header[2:]], sorted(parts, key=lambda part: str(part[0])))),
+        "samples": dg.MetadataValue.md(short_table(["fate", "text"], pairs)),
+        "more_samples": dg.MetadataValue.md(table(["fate", "rule or jaccard", "record", "text", "other text"], sorted(parts, key=lambda part: part[0]))),
     }
 
 
