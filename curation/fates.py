@@ -4,14 +4,17 @@ Fates come in generations: within one, each run adds a file with what it decided
 generation replaces the old. `CURRENT.json` names the files that count, and is replaced last.
 """
 
+import contextlib
 import datetime
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from curation.errors import CurationError
 from curation.files import written_whole
 
 if TYPE_CHECKING:
@@ -47,19 +50,38 @@ class FateBook:
         self.root = lake / "fates" / dataset
 
     def current(self) -> Current | None:
-        """What is published, or None before the first run."""
+        """What is published, or None before the first run. CurationError when it is not as it was written."""
         path = self.root / "CURRENT.json"
-        return Current.model_validate_json(path.read_bytes()) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            current = Current.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise self._damaged(f"{path} is damaged") from error
+        if absent := [name for name in current.files if not (self.root / name).exists()]:
+            raise self._damaged(f"{self.root / absent[0]} is gone")
+        return current
+
+    def _damaged(self, what: str) -> CurationError:
+        return CurationError(what, f"remove the folder {self.root}; the next run publishes all fates again")
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as connection:
+            try:
+                yield connection
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                raise self._damaged(f"the published fates cannot be read: {str(error).splitlines()[0]}") from error
 
     def files(self) -> list[str]:
         """Paths of the Parquet files that count, oldest first."""
         current = self.current()
         return [str(self.root / name) for name in current.files] if current else []
 
-    def publish(self, connection: duckdb.DuckDBPyConnection, fates: str, batches: str, epoch: str, key: str) -> Current:
+    def publish(self, connection: duckdb.DuckDBPyConnection, fates: str, batches: str, epoch: str) -> Current:
         """Write what relation `fates` decided since the last publication; `batches` has the counts of every batch.
 
-        `fates`: columns record_no, record_id, `key`, native_id, source, day, file, line, fate, rule, duplicate_of, jaccard,
+        `fates`: columns record_no, record_id, the dataset's key, native_id, source, day, file, line, fate, rule, duplicate_of, jaccard,
         decided_at_seq. `epoch`: changes when the warehouse was built anew; then everything is written again.
         """
         before = self.current()
@@ -72,7 +94,7 @@ class FateBook:
         if seq > since:
             name = f"{generation:04d}/{since + 1:06d}-{seq:06d}.parquet"
             with written_whole(self.root / name) as temporary:
-                selection = connection.sql(f"select * from {fates} where decided_at_seq > {since} order by {key}, record_no")
+                selection = connection.sql(f"select * from {fates} where decided_at_seq > {since}")
                 selection.write_parquet(str(temporary), compression="zstd")
             files.append(name)
         counts = connection.execute(f"select source, day, {', '.join(DECIDED)} from {batches} order by day, source").fetchall()
@@ -91,7 +113,7 @@ class FateBook:
 
     def last_of(self, keys: "pa.Table", key: str) -> "pa.Table":
         """What became of the last delivery under each key: columns `key`, fate, rule, duplicate_of. `keys`: one column, `key`."""
-        with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as connection:
+        with self._asking() as connection:
             connection.register("wanted", keys)
             return connection.execute(
                 f"select {key}, arg_max(fate, place) as fate, arg_max(rule, place) as rule, arg_max(duplicate_of, place) as duplicate_of "
@@ -104,7 +126,7 @@ class FateBook:
         files = self.files()
         if not files:
             return []
-        with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as connection:
+        with self._asking() as connection:
             found = connection.execute(
                 f"select * from read_parquet(?) where {key} = ? or native_id = ? "
                 "qualify row_number() over (partition by record_no order by decided_at_seq desc) = 1 order by record_no",

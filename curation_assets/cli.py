@@ -3,13 +3,15 @@
 No rule lives here. Heavy imports stand inside the commands, so that `curation status` does not pay for Dagster.
 """
 
+import contextlib
 import datetime
 import json
 import os
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -48,6 +50,16 @@ def parsed_day(text: str | None, option: str) -> datetime.date | None:
         raise CurationError(f"{option} {text!r} is no date", "write it as YYYY-MM-DD") from None
 
 
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C ends with a word and the exit code that shells give it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("stopped: what was finished stays, nothing is half written; the same command goes on from here")
+        raise typer.Exit(130) from None
+
+
 @app.command()
 def demo(
     home: Annotated[Path, typer.Option("--home", help="Where the demo lives.")] = Path("data-demo"),
@@ -56,7 +68,8 @@ def demo(
     """The main job on a generated sample: five days, two sources, a refused day, a snapshot, a model."""
     from curation_assets.demo import run_demo
 
-    report = run_demo(Home.find(home), home, say)
+    with _stoppable():
+        report = run_demo(Home.find(home), home, say)
     answer(report.as_json(), as_json, report.text)
     raise typer.Exit(0 if report.succeeded else 1)
 
@@ -111,7 +124,8 @@ def run(
     if until not in UNTIL:
         raise CurationError(f"--until {until!r} is unknown", f"one of {', '.join(UNTIL)}")
     declared(dataset)
-    report = run_dataset(Home.find(home), dataset, parsed_day(first, "--from"), parsed_day(last, "--to"), until, wait, say)
+    with _stoppable():
+        report = run_dataset(Home.find(home), dataset, parsed_day(first, "--from"), parsed_day(last, "--to"), until, wait, say)
     answer(report.as_json(), as_json, tables.of_run(report, _home_flag(home)))
     raise typer.Exit(0 if report.succeeded else 1)
 
@@ -134,7 +148,7 @@ def accept(
     assert when is not None
     where = Home.find(home).prepare()
     Ledger(where.lake, dataset).accept(source, when, reason, datetime.datetime.now(datetime.UTC))
-    answer({"accepted": f"{source}/{day}", "reason": reason}, as_json, f"accepted {source} {day}\nnext: uv run curation run {dataset}{_home_flag(home)}")
+    answer({"accepted": f"{source}/{when}", "reason": reason}, as_json, f"accepted {source} {when}\nnext: uv run curation run {dataset}{_home_flag(home)}")
 
 
 @app.command()
@@ -150,7 +164,7 @@ def quarantine(
     from curation_assets.datasets import declared
 
     declared(dataset)
-    found = quarantine_summary(Ledger(Home.find(home).lake, dataset), samples)
+    found = quarantine_summary(Ledger(Home.find(home).checked().lake, dataset), max(samples, 0))
     answer(found, as_json, tables.of_quarantine(found))
 
 
@@ -159,7 +173,7 @@ def status(dataset: Annotated[str, typer.Argument(help="The dataset.")] = "revie
     """What there is, what waits, what is late, what is refused."""
     from curation_assets.status import status_of
 
-    found = status_of(Home.find(home), dataset)
+    found = status_of(Home.find(home).checked(), dataset)
     answer(found, as_json, tables.of_status(found, _home_flag(home)))
 
 
@@ -168,7 +182,7 @@ def why(identity: Annotated[str, typer.Argument(metavar="ID", help="A native id 
     """A record's whole way in: every delivery of it, its file and line, and what became of each."""
     from curation_assets.status import way_in
 
-    found = way_in(Home.find(home), dataset, identity)
+    found = way_in(Home.find(home).checked(), dataset, identity)
     answer(found, as_json, tables.of_way_in(identity, found))
 
 
@@ -183,7 +197,7 @@ def diff(
     """Rows added, removed, relabelled, reweighted between two snapshots, and why."""
     from curation_assets.status import difference
 
-    found = difference(Home.find(home), dataset, a, b)
+    found = difference(Home.find(home).checked(), dataset, a, b)
     answer(found, as_json, tables.of_difference(found))
 
 
@@ -192,7 +206,7 @@ def verify(dataset: Annotated[str, typer.Argument(help="The dataset.")] = "revie
     """Hold everything on disk against what was recorded of it. Exit code 1 where something differs."""
     from curation_assets.status import verified
 
-    found = verified(Home.find(home), dataset)
+    found = verified(Home.find(home).checked(), dataset)
     answer(found, as_json, tables.of_verification(found))
     raise typer.Exit(0 if found["intact"] else 1)
 
@@ -226,11 +240,13 @@ def dvc_init(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     where = Home.find(home).prepare()
     init(where.root)
-    answer({"dvc": str(where.root)}, as_json, f"landing and snapshots of {where.root} are under DVC\nnext: cd {where.root} && dvc remote add -d NAME URL && dvc push")
+    told = f"landing and snapshots of {where.root} are under DVC"
+    dvc = f"uv run dvc --cd {where.root}"
+    answer({"dvc": str(where.root)}, as_json, f"{told}\nnext: {dvc} remote add -d NAME URL && {dvc} push")
 
 
 def _home_flag(home: Path | None) -> str:
-    return "" if home is None else f" --home {home}"
+    return "" if home is None else f" --home {shlex.quote(str(home))}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -240,10 +256,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=given, prog_name="curation")
     except CurationError as error:
-        if "--json" in given:
-            print(json.dumps({"error": error.message, "fix": error.fix}))
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(error, "--json" in given)
+    except OSError as error:  # a disk that is full or read-only may say so anywhere
+        mended = CurationError(f"{error.filename or 'the disk'}: {error.strerror or error}", "make room or mend its permissions, then try again")
+        _fail(mended, "--json" in given)
+
+
+def _fail(error: CurationError, as_json: bool) -> NoReturn:
+    if as_json:
+        print(json.dumps({"error": error.message, "fix": error.fix}))
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from curation.dataset import Dataset
 from curation.errors import CurationError
+from curation.files import valid_name
 from curation.ingestion.sources import Source, load_sources
 from curation.learning.classifier import TrainingSettings
 from curation.snapshots.manifest import CardTexts
@@ -61,7 +62,7 @@ def declared(name: str) -> Declared:
 def declared_source(known: Declared, name: str) -> Source:
     """The source of that name; CurationError names the nearest one, or how to declare it."""
     sources = load_sources(known.sources, known.dataset)
-    if name not in sources:
+    if valid_name(name, "source") not in sources:
         near = difflib.get_close_matches(name, sources, n=1)
         meant = f"did you mean {near[0]}? Else declare it" if near else "declare it"
         raise CurationError(

@@ -74,8 +74,8 @@ class Translator(DagsterDbtTranslator):
         resource = self.get_resource_props(manifest, unique_id)
         language = "python" if resource.get("language") == "python" else "sql"
         group = next(iter(resource.get("tags") or resource["config"].get("tags") or ["default"]))
-        table = {"dagster/table_name": f"{group}.{resource['schema']}.{resource['name']}"}  # parsed for target `dev`, built in the dataset's file
-        spec = spec.merge_attributes(metadata=table)
+        # Parsed for target `dev`, but what runs build stands in the dataset's own file.
+        spec = spec.merge_attributes(metadata={"dagster/table_name": f"{group}.{resource['schema']}.{resource['name']}"})
         return spec.replace_attributes(group_name=group, owners=list(keys.OWNERS), kinds={"dbt", "duckdb", language})
 
 
@@ -87,8 +87,9 @@ class Dbt(DbtCliResource):
         """Of the installed package: `dbt --version` starts another process to say the same."""
         return version.parse(metadata.version("dbt-core"))
 
-    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> None:
-        """Only needed to fetch row counts and column types from the warehouse through dbt."""
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
+        """None: only needed to fetch row counts and column types from the warehouse through dbt."""
+        return None
 
 
 def dbt_resource() -> DbtCliResource:

@@ -1,5 +1,6 @@
 """`curation demo`: the main job on a generated sample, as a user would run it. Wording and order only; the work is elsewhere."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ class DemoReport:
             lines.append("nothing new: all batches, the snapshot and the model are unchanged")
         lines += [tables.snapshot_line(self.last.snapshot), tables.model_line(self.last.model)]
         lines += [f"FAILED: {report.failure}" for report in (self.drill, self.last) if report and report.failure and not report.refused]
-        lines += [f"look around: uv run curation quarantine reviews --home {self.home}", f"next: uv run curation up --home {self.home}"]
+        flag = f"--home {shlex.quote(str(self.home))}"
+        lines += [f"look around: uv run curation quarantine reviews {flag}", f"next: uv run curation up {flag}"]
         return "\n".join(lines)
 
 

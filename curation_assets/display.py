@@ -16,7 +16,9 @@ from curation.files import written_whole
 
 IN_PLACE_CHARACTERS = 999
 
-_ESCAPED = str.maketrans({character: f"\\{character}" for character in "\\|`*_~[]#"} | {"&": "&amp;", "<": "&lt;", "@": "@\u2060"})
+_ESCAPED = str.maketrans(
+    {character: f"\\{character}" for character in "\\|`*_~[]#"} | {"&": "&amp;", "<": "&lt;", "@": "@\u2060"}
+)
 _JOINED = (("://", ":\u2060//"), ("www.", "www\u2060."))  # a word joiner: the UI turns addresses into links, also those of spam
 
 
@@ -41,7 +43,7 @@ def around_difference(before: str, after: str, width: int = 84) -> tuple[str, st
     """The parts of two texts that lie around their first difference, letter case aside."""
     shorter = min(len(before), len(after))
     first = next((place for place in range(shorter) if before[place].lower() != after[place].lower()), shorter)
-    start = max(0, min(first - width // 4, shorter - width))
+    start = max(0, first - width // 2)
     return _part(before, start, width), _part(after, start, width)
 
 

@@ -32,7 +32,11 @@ def day_metadata(dataset: Dataset, entries: Sequence[Entry]) -> dict[str, object
     counts = {name: sum(getattr(entry.counts, name) for entry in entries) for name in ("valid", "malformed", "contract")}
     total = sum(counts.values())
     refused = [entry.message for entry in entries if entry.verdict == "refused"]
-    shown: dict[str, object] = {"records_in": total, **counts, "bad_share": _share(counts["malformed"] + counts["contract"], total)}
+    shown: dict[str, object] = {
+        "records_in": total,
+        **counts,
+        "bad_share": _share(counts["malformed"] + counts["contract"], total),
+    }
     shown["refused_batches"] = len(refused)
     moved = [f"- {batch_id(entry)}: {warning}" for entry in entries for warning in [*entry.moved, *entry.warnings]]
     if refused:
@@ -125,7 +129,11 @@ def raw_asset(dataset: Dataset, key: dg.AssetKey, sources_path: Path, home: Home
 
 def _columns(dataset: Dataset) -> dg.TableSchema:
     """The columns that a reader looks for first; dbt's source lists them all."""
-    own = {"record_id": "Batch, file and line.", dataset.key: "SHA-256 of source and native id.", "source": "Name in sources.yaml."}
+    own = {
+        "record_id": "Batch, file and line.",
+        dataset.key: "SHA-256 of source and native id.",
+        "source": "Name in sources.yaml.",
+    }
     columns = [dg.TableColumn(name, "string", description) for name, description in own.items()]
     return dg.TableSchema([*columns, *(dg.TableColumn(field.name, field.type, field.description) for field in dataset.fields)])
 
@@ -134,7 +142,9 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _report(context: dg.AssetExecutionContext, dataset: Dataset, ledger: Ledger, first: datetime.date, last: datetime.date) -> None:
+def _report(
+    context: dg.AssetExecutionContext, dataset: Dataset, ledger: Ledger, first: datetime.date, last: datetime.date
+) -> None:
     by_day: dict[datetime.date, list[Entry]] = {}
     for entry in standing(ledger, first, last):
         by_day.setdefault(entry.day, []).append(entry)
@@ -142,10 +152,15 @@ def _report(context: dg.AssetExecutionContext, dataset: Dataset, ledger: Ledger,
         context.add_asset_metadata(day_metadata(dataset, by_day.get(datetime.date.fromisoformat(day), [])), partition_key=day)
 
 
-def raw_checks(dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Sequence[dg.AssetKey], home: Home) -> list[dg.AssetChecksDefinition]:
+def raw_checks(
+    dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Sequence[dg.AssetKey], home: Home
+) -> list[dg.AssetChecksDefinition]:
     """Refusals fail the run once all else is done; each source's freshness warns."""
     sources = load_sources(sources_path, dataset)
-    arrived = sorted({entry.source for entry in Ledger(home.lake, dataset.name).entries()} & set(sources)) or sorted(sources)
+    landed = {path.name for path in (home.landing / dataset.name).glob("*")}
+    accepted = {entry.source for entry in Ledger(home.lake, dataset.name).entries()}
+    # A check for each source that can be late; in an empty home, for all.
+    arrived = sorted((landed | accepted) & set(sources)) or sorted(sources)
 
     @dg.multi_asset_check(
         name=f"{dataset.name}_batches_accepted",
@@ -161,7 +176,9 @@ def raw_checks(dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Seq
     def every_batch_accepted(home: dg.ResourceParam[Home]) -> Iterator[dg.AssetCheckResult]:
         ledger = Ledger(home.lake, dataset.name)
         waiting = pending(dataset, load_sources(sources_path, dataset), home.landing, ledger, today=today())
-        wrong = [entry.message for entry in ledger.refused().values()] + [f"{problem.message}; {problem.fix}" for problem in waiting.problems]
+        wrong = [entry.message for entry in ledger.refused().values()] + [
+            f"{problem.message}; {problem.fix}" for problem in waiting.problems
+        ]
         yield dg.AssetCheckResult(
             check_name="every_batch_accepted",
             asset_key=key,
@@ -179,7 +196,10 @@ def raw_checks(dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Seq
     @dg.multi_asset_check(
         name=f"{dataset.name}_freshness",
         specs=[
-            dg.AssetCheckSpec(f"fresh_{name}", asset=key, description=f"The newest arrival day of {name} is not past its deadline.") for name in arrived
+            dg.AssetCheckSpec(
+                f"fresh_{name}", asset=key, description=f"The newest arrival day of {name} is not past its deadline."
+            )
+            for name in arrived
         ],
     )
     def fresh(home: dg.ResourceParam[Home]) -> Iterator[dg.AssetCheckResult]:
@@ -196,4 +216,3 @@ def raw_checks(dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Seq
             )
 
     return [every_batch_accepted, fresh]
-

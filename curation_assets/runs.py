@@ -8,24 +8,30 @@ import datetime
 import hashlib
 import json
 import os
+import shutil
+import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from curation.fates import COUNTS
+from curation.errors import CurationError
+from curation.fates import COUNTS, FateBook
 from curation.files import written_whole
-from curation.ingestion.intake import pending
 from curation.ingestion.inspection import batch_id
+from curation.ingestion.intake import pending
 from curation.ingestion.ledger import Entry, Ledger
 from curation.ingestion.sources import load_sources
 from curation.snapshots.store import SnapshotStore
 from curation_assets.counts import counts_by_batch
 from curation_assets.datasets import Declared, declared
-from curation_assets.steps import model_note, warehouse_epoch
+from curation_assets.steps import model_told, warehouse_epoch
 from resources.home import Home, today
+from resources.warehouse import check_whole
 
 UNTIL = ("curated", "snapshot", "model")
+LOW_DISK_BYTES = 100_000_000  # less than this, and a failed run's first suspect is the disk
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 Tell = Callable[[str], None]
@@ -77,9 +83,12 @@ def run_dataset(
 
     Raises CurationError where the user can mend something before the run starts; a failed run is told in the report.
     """
+    if first and last and first > last:
+        raise CurationError(f"--from {first} lies after --to {last}", "swap them")
     home.prepare()
     os.environ.update({**home.environment(), "CURATION_WAIT_S": str(wait_s)})
     known = declared(name)
+    check_whole(home, name)
     ledger = Ledger(home.lake, name)
     sources = load_sources(known.sources, known.dataset)
     waiting = pending(known.dataset, sources, home.landing, ledger, today=today(), from_day=first, to_day=last)
@@ -142,10 +151,9 @@ def _snapshot(home: Home, dataset: str) -> dict[str, Any] | None:
 
 
 def _model(home: Home, dataset: str) -> dict[str, Any] | None:
-    note = model_note(home, dataset)
-    if not note.exists():
+    told = model_told(home, dataset)
+    if told is None:
         return None
-    told = json.loads(note.read_bytes())
     return {name: told[name] for name in ("version", "snapshot_version", "metrics")}
 
 
@@ -176,11 +184,20 @@ def _note_complete(home: Home, known: Declared, until: str) -> None:
         temporary.write_text(json.dumps({"until": until, **_completion(home, known)}))
 
 
+def _noted(path: Path) -> dict[str, Any] | None:
+    """A note of the last complete run; None where there is none that can be read: then there is something to do."""
+    try:
+        told: dict[str, Any] = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return told
+
+
 def _is_complete(home: Home, known: Declared, until: str) -> bool:
     note = home.root / "runs" / f"{known.dataset.name}.json"
-    if not home.warehouse(known.dataset.name).exists() or not note.exists():
+    told = _noted(note)
+    if told is None or not home.warehouse(known.dataset.name).exists() or FateBook(home.lake, known.dataset.name).current() is None:
         return not Ledger(home.lake, known.dataset.name).entries()
-    told = json.loads(note.read_bytes())
     reached = UNTIL.index(told.pop("until")) >= UNTIL.index(until)
     return bool(reached and told == _completion(home, known))
 
@@ -193,9 +210,23 @@ def _selection(known: Declared, until: str) -> Any:
     return group & dg.AssetSelection.assets(*last).upstream()
 
 
+@contextlib.contextmanager
+def _printed_to(log: Path) -> Iterator[None]:
+    """What is printed goes to `log`, also by child processes (on Ctrl-C Dagster's end with tracebacks); sys.stderr stays the user's."""
+    with log.open("w") as output, contextlib.redirect_stdout(output), os.fdopen(os.dup(2), "w") as user:
+        os.dup2(output.fileno(), 2)
+        try:
+            with contextlib.redirect_stderr(user) if sys.stderr is sys.__stderr__ else contextlib.nullcontext():
+                yield
+        finally:
+            os.dup2(user.fileno(), 2)
+
+
 def _materialize(home: Home, name: str, first: datetime.date, last: datetime.date, until: str, tell: Tell) -> Done:
-    """Run the assets up to `until` in this process."""
+    """Run the assets up to `until` in this process. KeyboardInterrupt when the user ended the run."""
     import dagster as dg
+    from dagster._core.errors import DagsterExecutionInterruptedError  # Dagster is pinned; nothing public names it
+    from sqlalchemy.exc import OperationalError
 
     from curation_assets.build import build_defs
     from curation_assets.progress import told_while
@@ -205,18 +236,30 @@ def _materialize(home: Home, name: str, first: datetime.date, last: datetime.dat
     run_id = str(uuid.uuid4())
     log = home.root / "runs" / f"{name}.log"  # dbt's own lines: standard output is for the command's answer
     log.parent.mkdir(exist_ok=True)
-    with (
-        log.open("w") as output,
-        contextlib.redirect_stdout(output),
-        dg.DagsterInstance.get() as instance,
-        told_while(instance, run_id, tell) as progress,
-    ):
-        result = definitions.resolve_job_def(job.name).execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            raise_on_error=False,
-            tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), "dataset": name},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
-    failure = None if result.success else "\n".join(progress.failures) or f"run {run_id} failed"
-    return Done(run_id, f"{failure}\ndbt's words are in {log}" if failure else None, progress.cpu_s)
+    try:
+        with (
+            _printed_to(log),
+            dg.DagsterInstance.get() as instance,
+            told_while(instance, run_id, tell) as progress,
+        ):
+            result = definitions.resolve_job_def(job.name).execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                raise_on_error=False,
+                tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), "dataset": name},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+    except (OSError, OperationalError) as error:
+        why = str(error).splitlines()[0]
+        raise CurationError(f"cannot keep the run's history in {home.dagster}: {why}", "make room or mend its permissions, then run again") from error
+    if result.success:
+        return Done(run_id, None, progress.cpu_s)
+    told = progress.failures or [f"run {run_id} failed"]
+    if any(DagsterExecutionInterruptedError.__name__ in failure for failure in told):
+        raise KeyboardInterrupt
+    if any(failure.startswith(f"{name}_models:") for failure in told):
+        told = [*told, f"dbt's words are in {log}"]
+    free_bytes = shutil.disk_usage(home.root).free
+    if free_bytes < LOW_DISK_BYTES:
+        told = [*told, f"the disk of {home.root} has {free_bytes / 1e6:,.0f} MB left: make room, then run again"]
+    return Done(run_id, "\n".join(told), progress.cpu_s)

@@ -24,7 +24,7 @@ def shape_failures(folder: Path, manifest: Manifest) -> tuple[int, list[list[Any
     import polars as pl
     from pandera.errors import SchemaErrors
 
-    types = {"string": pl.String, "integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean, "timestamp": pl.Datetime("us", "UTC")}
+    types: dict[str, Any] = {"string": pl.String, "integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean, "timestamp": pl.Datetime("us", "UTC")}
     rules: dict[str, list[pa.Check]] = {
         "text": [pa.Check.str_length(min_value=1)],
         "label": [pa.Check.isin(manifest.labels)],

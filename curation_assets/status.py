@@ -4,20 +4,19 @@ Reads what runs have published, so it answers while a run is in progress.
 """
 
 import datetime
-import json
 from typing import Any
 
 from curation.errors import CurationError
 from curation.fates import FateBook
 from curation.freshness import freshness
-from curation.ingestion.intake import pending
 from curation.ingestion.inspection import ledger_findings, quarantined, undecided
+from curation.ingestion.intake import pending
 from curation.ingestion.ledger import Ledger
 from curation.ingestion.sources import load_sources
 from curation.snapshots.store import SnapshotStore
 from curation_assets.counts import counts_by_batch
 from curation_assets.datasets import declared
-from curation_assets.steps import model_note
+from curation_assets.steps import model_told
 from resources.home import Home, today
 
 
@@ -28,7 +27,7 @@ def status_of(home: Home, name: str) -> dict[str, Any]:
     waiting = pending(known.dataset, sources, home.landing, ledger, today=today())
     entries = sorted(ledger.latest().values(), key=lambda entry: (entry.day, entry.source))
     counts = counts_by_batch(home, name, entries)
-    store, note = SnapshotStore(home.snapshots), model_note(home, name)
+    store, model = SnapshotStore(home.snapshots), model_told(home, name)
     latest = store.latest(name)
     return {
         "dataset": name,
@@ -43,7 +42,7 @@ def status_of(home: Home, name: str) -> dict[str, Any]:
             for state in freshness(ledger, sources, datetime.datetime.now(datetime.UTC))
         ],
         "snapshot": store.manifest(name).as_metadata() | {"path": str(store.folder(name))} if latest else None,
-        "model": {k: v for k, v in json.loads(note.read_bytes()).items() if k != "evaluation"} if note.exists() else None,
+        "model": {k: v for k, v in model.items() if k != "evaluation"} if model else None,
     }
 
 
@@ -51,13 +50,14 @@ def way_in(home: Home, name: str, identity: str) -> list[dict[str, Any]]:
     """Every delivery of a record, oldest first, with file, line and fate; CurationError when nothing is known of it."""
     known = declared(name)
     ledger = Ledger(home.lake, name)
+    identity = identity.encode("utf-8", "replace").decode()  # bytes of a command line that are no UTF-8 name nothing
     told = FateBook(home.lake, name).of(identity, known.dataset.key)
     told += quarantined(ledger, identity)
     published = FateBook(home.lake, name).current()
     told += undecided(ledger, known.dataset.key, identity, published.seq if published else 0)
     if not told:
         raise CurationError(
-            f"{identity} is in no batch of {name}", "give a native id or a uid as delivered; `curation status` lists what is still pending"
+            f"{identity if identity.isprintable() else ascii(identity):.100} is in no batch of {name}", "give a native id or a uid as delivered; `curation status` lists what is still pending"
         )
     return sorted(told, key=lambda record: (str(record["day"]), str(record["file"]), int(record["line"])))
 

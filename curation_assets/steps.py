@@ -5,19 +5,18 @@ Opens what is in CURATION_HOME and calls `curation`; no Dagster, no metadata.
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
-
-import duckdb
 
 from curation.errors import CurationError
 from curation.fates import Current, FateBook
-from curation.files import written_whole
+from curation.files import sha256_of_file, written_whole
 from curation.ingestion.inspection import batch_id, removals
 from curation.ingestion.ledger import Ledger
 from curation.ingestion.sources import load_sources
 from curation.learning.evaluation import Evaluation
 from curation.snapshots import dvc
-from curation.snapshots.manifest import Batch, Column, SnapshotSpec
+from curation.snapshots.manifest import Batch, Column, Manifest, SnapshotSpec
 from curation.snapshots.store import Snapshot, SnapshotStore
 from curation.training_rows import SPLITS, extra_columns, training_rows
 from curation_assets.datasets import Declared
@@ -48,7 +47,7 @@ def publish(home: Home, known: Declared) -> Current:
     """Leave the fates of all records and the counts of all batches as Parquet and JSON, for everyone who is not a run."""
     with reading(home, known.dataset.name) as connection:
         book = FateBook(home.lake, known.dataset.name)
-        return book.publish(connection, known.fates, known.batches, warehouse_epoch(home, known.dataset.name), known.dataset.key)
+        return book.publish(connection, known.fates, known.batches, warehouse_epoch(home, known.dataset.name))
 
 
 def freeze(home: Home, known: Declared) -> Snapshot:
@@ -91,11 +90,17 @@ def _columns(key: str, sources: dict[str, Any]) -> tuple[Column, ...]:
     return tuple(Column.model_validate({"name": name, "type": kind}) for name, kind in {**fixed, **extras}.items())
 
 
-def _split(home: Home, dataset: str, version: str, split: str) -> Any:
-    """The rows of one split as a polars frame, in the snapshot's order."""
+def _split(folder: Path, manifest: Manifest, split: str) -> Any:
+    """The rows of one split as a polars frame, in the snapshot's order. CurationError when they are not those that were written."""
     import polars as pl
 
-    parts = sorted((SnapshotStore(home.snapshots).folder(dataset, version) / "data" / split).glob("*.parquet"))
+    parts = {folder / path: file for path, file in sorted(manifest.data_parts(split).items())}
+    for part, file in parts.items():
+        if not part.is_file() or sha256_of_file(part) != file.sha256:
+            raise CurationError(
+                f"{part} is not as {manifest.version} was written; nothing is trained on it",
+                f"restore it from a backup or with `dvc pull`; curation verify {manifest.dataset} lists all that differs",
+            )
     columns = ["source", "text", "label", "weight"]
     return pl.concat([pl.read_parquet(part, columns=columns) for part in parts]) if parts else pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
 
@@ -105,8 +110,9 @@ def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
     from curation.learning import artefact, classifier, evaluation
 
     name = known.dataset.name
-    manifest = SnapshotStore(home.snapshots).manifest(name)
-    rows, tuning, held_out = (_split(home, name, manifest.version, split) for split in SPLITS)
+    store = SnapshotStore(home.snapshots)
+    manifest = store.manifest(name)
+    rows, tuning, held_out = (_split(store.folder(name, manifest.version), manifest, split) for split in SPLITS)
     examples, validation = (classifier.Examples(*(part[column].to_list() for column in ("text", "label", "weight"))) for part in (rows, tuning))
     pipeline = classifier.train(examples, validation, known.training)
     judged = evaluation.evaluate(
@@ -124,7 +130,7 @@ def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
     version = registry.record(name, _as_trained(path, artefact.save(pipeline, path), manifest, parameters, judged))
     path.unlink()
     told = {"version": version.version, "snapshot_version": manifest.version, "snapshot_digest": manifest.digest, "metrics": judged.as_metrics()}
-    with written_whole(model_note(home, name)) as temporary:
+    with written_whole(_model_note(home, name)) as temporary:
         temporary.write_text(json.dumps(told | {"evaluation": judged.as_json()}))
     balance = {split: {label: manifest.rows_of(split=split, label=label) for label in manifest.labels} for split in manifest.counts}
     return Trained(version, judged, manifest.version, balance)
@@ -148,7 +154,18 @@ def _as_trained(path: Any, sha256: str, manifest: Any, parameters: Any, judged: 
     )
 
 
-def model_note(home: Home, dataset: str) -> Any:
-    """Where the last recorded model's figures stand, so that `status` need not import MLflow."""
+def model_told(home: Home, dataset: str) -> dict[str, Any] | None:
+    """The last recorded model's figures, None before the first; they stand in a file, so that `status` need not import MLflow."""
+    path = _model_note(home, dataset)
+    if not path.exists():
+        return None
+    try:
+        told: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CurationError(f"{path} is damaged", "remove it; the next run writes it again") from error
+    return told
+
+
+def _model_note(home: Home, dataset: str) -> Path:
     return home.mlflow / f"{dataset}.json"
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from curation_assets.runs import RunReport
 
 SHORT = {"malformed": "malformed", "exact_duplicate": "exact", "near_duplicate": "near"}
-HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+FIRST_STEP = "next: uv run curation sources draft NAME FILE --write{0}; or see the demo: uv run curation demo"
+HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Characters that could move the cursor or turn the text around: a record's text must not steer a terminal."""
 
 
@@ -20,6 +21,11 @@ def harmless(text: object, width: int = 100) -> str:
     return cleaned if len(cleaned) <= width else cleaned[: width - 1] + "…"
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """`1 batch`, `2 batches`."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def grid(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns aligned: numbers to the right, all else to the left."""
     shown = [[f"{value:,}" if isinstance(value, int) else harmless(value) for value in row] for row in rows]
@@ -27,7 +33,10 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     numeric = [bool(rows) and all(isinstance(row[i], int) for row in rows) for i in range(len(header))]
 
     def line(values: Sequence[str]) -> str:
-        return "  ".join(value.rjust(width) if right else value.ljust(width) for value, width, right in zip(values, widths, numeric, strict=True)).rstrip()
+        return "  ".join(
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(values, widths, numeric, strict=True)
+        ).rstrip()
 
     return "\n".join([line(header), line(["-" * width for width in widths]), *(line(row) for row in shown)])
 
@@ -71,14 +80,20 @@ def of_run(report: "RunReport", home_flag: str) -> str:
     unchanged = len(report.batches) - len(moved)
     lines = [counts_grid(moved or report.batches[-10:], report.total)] if report.batches else ["no batch has been accepted yet"]
     if unchanged:
-        lines.append(f"{unchanged} batches unchanged; the total is over all {len(report.batches)}")
+        lines.append(f"{counted(unchanged, 'batch', 'batches')} unchanged; the total is over all {len(report.batches)}")
     lines += [snapshot_line(report.snapshot), model_line(report.model)]
     lines += [f"note: {notice}" for notice in report.notices]
     lines += [f"PROBLEM: {problem}" for problem in report.problems]
     lines += [f"REFUSED: {entry['message']}" for entry in report.refused]
-    if report.failure and not report.refused:
-        lines.append(f"FAILED: {report.failure}")
-    lines.append(f"next: uv run curation up{home_flag}" if report.succeeded else f"next: mend what is named above, then uv run curation run {report.dataset}{home_flag}")
+    told = {*report.problems, *(entry["message"] for entry in report.refused)}
+    if unsaid := [line for line in (report.failure or "").splitlines() if line not in told]:
+        lines.append("\n".join([f"FAILED: {unsaid[0]}", *unsaid[1:]]))
+    if not report.succeeded:
+        lines.append(f"next: mend what is named above, then uv run curation run {report.dataset}{home_flag}")
+    else:
+        lines.append(
+            f"next: uv run curation up{home_flag}" if report.batches or report.snapshot else FIRST_STEP.format(home_flag)
+        )
     return "\n".join(lines)
 
 
@@ -89,8 +104,13 @@ def of_quarantine(found: Sequence[dict[str, Any]]) -> str:
     lines = []
     for group in found:
         field = f" {group['field']}" if group["field"] else ""
-        lines.append(f"{group['rule']}{field}: {group['records']:,} records in {group['batches']:,} batches")
-        lines += [f"    {sample['record_id']}  {harmless(sample['reason'], 80)}\n        {harmless(sample['raw'], 110)}" for sample in group["samples"]]
+        lines.append(
+            f"{group['rule']}{field}: {counted(group['records'], 'record', 'records')} in {counted(group['batches'], 'batch', 'batches')}"
+        )
+        lines += [
+            f"    {sample['record_id']}  {harmless(sample['reason'], 80)}\n        {harmless(sample['raw'], 110)}"
+            for sample in group["samples"]
+        ]
     return "\n".join(lines)
 
 
@@ -101,22 +121,33 @@ def of_status(found: dict[str, Any], home_flag: str) -> str:
     lines.append(counts_grid(found["batches"][-14:], total) if found["batches"] else "no batch has been accepted yet")
     if len(found["batches"]) > 14:
         lines.append(f"the newest 14 of {len(found['batches'])} batches; the total is over all")
-    lines.append(f"pending: {len(found['pending'])} batches" + "".join(f"\n  {batch['source']} {batch['day']}: {batch['why']}" for batch in found["pending"][:10]))
+    lines.append(
+        f"pending: {counted(len(found['pending']), 'batch', 'batches')}"
+        + "".join(f"\n  {batch['source']} {batch['day']}: {batch['why']}" for batch in found["pending"][:10])
+    )
     lines += [f"freshness: {state['told']}" for state in found["freshness"]]
     lines += [f"REFUSED: {entry['message']}" for entry in found["refused"]]
     lines += [f"note: {notice}" for notice in found["notices"]]
     lines += [f"PROBLEM: {problem}" for problem in found["problems"]]
     snapshot, model = found["snapshot"], found["model"]
-    lines.append(f"snapshot: {snapshot['version']}, {snapshot['rows']:,} rows, {snapshot['path']}" if snapshot else "snapshot: none yet")
-    lines.append(f"model: version {model['version']} on {model['snapshot_version']}, accuracy {model['metrics']['accuracy']:.3f}" if model else "model: none yet")
+    lines.append(
+        f"snapshot: {snapshot['version']}, {snapshot['rows']:,} rows, {snapshot['path']}" if snapshot else "snapshot: none yet"
+    )
+    lines.append(
+        f"model: version {model['version']} on {model['snapshot_version']}, accuracy {model['metrics']['accuracy']:.3f}"
+        if model
+        else "model: none yet"
+    )
     if found["pending"]:
         lines.append(f"next: uv run curation run {found['dataset']}{home_flag}")
+    elif not found["batches"] and not found["refused"]:
+        lines.append(FIRST_STEP.format(home_flag))
     return "\n".join(lines)
 
 
 def of_way_in(identity: str, found: Sequence[dict[str, Any]]) -> str:
     """The result of `curation why`."""
-    lines = [f"{harmless(identity)}: {len(found)} deliveries"]
+    lines = [f"{harmless(identity)}: {counted(len(found), 'delivery', 'deliveries')}"]
     for record in found:
         why = next((f" ({record[name]})" for name in ("rule", "reason") if record.get(name)), "")
         other = f" of {record['duplicate_of']}" if record.get("duplicate_of") and record["fate"] != "superseded" else ""
@@ -129,15 +160,28 @@ def of_way_in(identity: str, found: Sequence[dict[str, Any]]) -> str:
 def of_verification(found: dict[str, Any]) -> str:
     """The result of `curation verify`."""
     if found["intact"]:
-        return f"intact: {found['files']:,} files of {len(found['versions'])} snapshots, and the ledger of {found['dataset']}, match what was recorded"
-    return "\n".join([*found["findings"], f"{len(found['findings'])} findings; restore what is named from a backup or with `dvc pull`"])
+        versions = counted(len(found["versions"]), "snapshot", "snapshots")
+        return f"intact: {counted(found['files'], 'file', 'files')} of {versions}, and the ledger of {found['dataset']}, match what was recorded"
+    return "\n".join(
+        [
+            *found["findings"],
+            f"{counted(len(found['findings']), 'finding', 'findings')}; restore what is named from a backup or with `dvc pull`",
+        ]
+    )
 
 
 def of_difference(found: dict[str, Any]) -> str:
     """The result of `curation diff`."""
     lines = [f"{found['dataset']} {found['a']} ({found['rows_a']:,} rows) -> {found['b']} ({found['rows_b']:,} rows)"]
-    lines.append(", ".join(f"{found[name]:,} {name}" for name in ("added", "removed", "relabelled", "reweighted", "moved", "changed")))
-    for title, name in (("added from", "added_from"), ("removed because", "removed_because"), ("relabelled", "relabelled_as"), ("changed", "changed_columns")):
+    lines.append(
+        ", ".join(f"{found[name]:,} {name}" for name in ("added", "removed", "relabelled", "reweighted", "moved", "changed"))
+    )
+    for title, name in (
+        ("added from", "added_from"),
+        ("removed because", "removed_because"),
+        ("relabelled", "relabelled_as"),
+        ("changed", "changed_columns"),
+    ):
         lines += [f"  {title} {what}: {rows:,}" for what, rows in sorted(found[name].items(), key=lambda item: -item[1])]
     for kind, samples in found["samples"].items():
         lines += [f"  {kind}, such as {_sampled(sample)}" for sample in samples[:2]]

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from filelock import FileLock, Timeout
+
 from curation.errors import CurationError
 from resources.home import REPOSITORY, Home
 
 HOST = "127.0.0.1"
-START_S = 120.0
+START_S = 180.0
 
 
 def free_port(wanted: int, tell: Callable[[str], None]) -> int:
@@ -60,15 +62,20 @@ def _end(number: int, frame: FrameType | None) -> None:
 def up(home: Home, wanted_port: int, tell: Callable[[str], None]) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code. Everything started is gone within 10 s of the end, also of a sudden one."""
     home.prepare()
-    from dagster import DagsterInstance
+    try:
+        with FileLock(home.root / "locks" / "up.lock", timeout=0):
+            return _up(home, wanted_port, tell)
+    except Timeout:
+        raise CurationError(
+            f"another `up` serves {home.root} already", "use that one, or end it first: two would start every run twice"
+        ) from None
 
+
+def _up(home: Home, wanted_port: int, tell: Callable[[str], None]) -> int:
     os.environ.update(home.environment())
-    with DagsterInstance.get():  # four processes at once on a new SQLite home corrupt it: one makes it first
-        pass
+    _make_history(home)
     port = free_port(wanted_port, tell)
     log = home.dagster / "up.log"
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-h", HOST, "-p", str(port)]
     with log.open("w") as output:
         guardian = subprocess.Popen(
@@ -80,6 +87,8 @@ def up(home: Home, wanted_port: int, tell: Callable[[str], None]) -> int:
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
         )
     try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _end)
         return _serve(guardian, port, log, home, tell)
     except Ended:
         tell("ending")
@@ -92,6 +101,16 @@ def up(home: Home, wanted_port: int, tell: Callable[[str], None]) -> int:
         guardian.wait()
 
 
+def _make_history(home: Home) -> None:
+    """Create Dagster's SQLite files where there are none: the four processes of a first start would corrupt them by making them at once."""
+    if (home.dagster / "schedules" / "schedules.db").exists():  # the last one made; importing Dagster costs 1.5 CPU s
+        return
+    from dagster import DagsterInstance
+
+    with DagsterInstance.get():
+        pass
+
+
 def _serve(guardian: subprocess.Popen[bytes], port: int, log: Path, home: Home, tell: Callable[[str], None]) -> int:
     tell(f"starting Dagster on {home.root} (log: {log})")
     waited_s = 0.0
@@ -101,7 +120,9 @@ def _serve(guardian: subprocess.Popen[bytes], port: int, log: Path, home: Home, 
         except subprocess.TimeoutExpired:
             waited_s += 0.5
         if guardian.poll() is not None or waited_s > START_S:
-            raise CurationError(f"Dagster did not start; its last words are in {log}", "read them, mend what they name, and start again")
+            raise CurationError(
+                f"Dagster did not start; its last words are in {log}", "read them, mend what they name, and start again"
+            )
     tell(f"Dagster UI: http://{HOST}:{port}   (it has no login: keep it on loopback)")
     tell("Ctrl-C ends it")
     code = guardian.wait()

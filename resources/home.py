@@ -4,6 +4,7 @@ Knows paths and permissions only; what the files mean is known by those who read
 """
 
 import datetime
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -13,6 +14,7 @@ from curation.files import written_whole
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FORMAT = 1
+PATTERN_CHARACTERS = "*?[]{}'\"\\"  # DuckDB takes a path with one of these for a pattern, dbt for the end of a text
 
 QUIET = {
     "DAGSTER_DISABLE_TELEMETRY": "yes",
@@ -57,18 +59,35 @@ class Home:
 
     def prepare(self) -> "Home":
         """Create what is missing (0700), refuse a newer format, return self. Safe to call at every start."""
+        self._check_place()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self.root.chmod(0o700)
             self._check_format()
             for folder in (self.landing, self.lake, self.snapshots, self.root / "warehouse", self.root / "locks", self.dagster, self.secrets):
                 folder.mkdir(exist_ok=True)
+                if folder != self.landing and not os.access(folder, os.W_OK):  # landing may well be mounted read-only
+                    raise PermissionError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
             self.secrets.chmod(0o700)
             if not (self.dagster / "dagster.yaml").exists():
                 with written_whole(self.dagster / "dagster.yaml") as temporary:
                     temporary.write_bytes((REPOSITORY / "dagster.yaml").read_bytes())
         except OSError as error:
-            raise CurationError(f"cannot write to {self.root}: {error.strerror}", "free some space, mend its permissions, or choose another folder with --home") from error
+            raise CurationError(f"cannot write to {error.filename or self.root}: {error.strerror}", "free some space, mend its permissions, or choose another folder with --home") from error
+        return self
+
+    def _check_place(self) -> None:
+        if REPOSITORY.is_relative_to(self.root):  # the folders `dagster` and `mlflow` would hide the packages of that name
+            raise CurationError(f"{self.root} holds the code", "choose a folder for the state alone, such as --home data")
+        if found := sorted({character for character in str(self.root) if character in PATTERN_CHARACTERS or not character.isprintable()}):
+            raise CurationError(f"{ascii(str(self.root))} holds {' '.join(map(ascii, found))}", "choose a folder without such characters in its path")
+
+    def checked(self) -> "Home":
+        """Return self, for who only reads; CurationError on a newer format or a home that is no folder. Writes nothing."""
+        if self.root.exists() and not self.root.is_dir():
+            raise CurationError(f"{self.root} is no folder", "choose another with --home")
+        if (self.root / "format").exists():
+            self._check_format()
         return self
 
     def _check_format(self) -> None:
@@ -77,8 +96,8 @@ class Home:
             with written_whole(path) as temporary:
                 temporary.write_text(f"{FORMAT}\n")
             return
-        found = path.read_text().strip()
-        if not found.isdigit() or int(found) > FORMAT:
+        found = path.read_bytes().decode("ascii", "replace").strip()
+        if not (found.isdecimal() and int(found) <= FORMAT):
             raise CurationError(
                 f"{self.root} has format {found!r}; this version reads up to {FORMAT}", "update the code, or use another folder with --home"
             )

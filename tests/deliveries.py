@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 DAY_ONE = datetime.date(2026, 11, 18)
-GOOD = "works great and feels solid|sounds wonderful for the money|arrived early and looks lovely|makes my mornings so much easier".split("|")
-BAD = "broke after a week of light use|smells of glue and never got better|stopped charging and support ignored me|leaks all over the counter".split("|")
-THINGS = "kettle lamp headset blanket drill backpack speaker toaster charger mug chair scale".split()
-MORE = "honestly|to be fair|for what it is|after a month|in our small kitchen|on the daily commute|with two kids around|at this price".split("|")
+GOOD = ["works great and feels solid", "sounds wonderful for the money", "arrived early and looks lovely", "makes my mornings so much easier"]
+BAD = ["broke after a week of light use", "smells of glue and never got better", "stopped charging and support ignored me", "leaks all over the counter"]
+THINGS = ["kettle", "lamp", "headset", "blanket", "drill", "backpack", "speaker", "toaster", "charger", "mug", "chair", "scale"]
+MORE = ["honestly", "to be fair", "for what it is", "after a month", "in our small kitchen", "on the daily commute", "with two kids around", "at this price"]
 
 
 def review(number: int, **changed: Any) -> dict[str, Any]:

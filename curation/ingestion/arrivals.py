@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curation.errors import CurationError
+from curation.files import NAME
+from curation.ingestion.landing import FIRST_DAY, can_be_kept, leads_out
 
 UNFINISHED = (".tmp", ".part")  # what copies and downloads are called until they are whole
 
@@ -57,7 +59,8 @@ def files_in(folder: Path, landing: Path) -> list[Path]:
     """The files of a batch by name. CurationError, naming it, on one that is no file or leads out of landing."""
     paths = []
     for path in _visible(folder):
-        if not path.resolve().is_relative_to(landing.resolve()):
+        _check_name(path)
+        if leads_out(path, landing):
             raise CurationError(f"{path} is a link that leads out of landing", "replace it by the file itself: curation ingest DATASET SOURCE FILE")
         try:
             is_file = stat.S_ISREG(path.stat().st_mode)
@@ -74,23 +77,34 @@ def _visible(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.name.endswith(UNFINISHED))
 
 
+def _check_name(path: Path) -> None:
+    if not can_be_kept(path.name):
+        raise CurationError(f"{path.parent} holds {ascii(path.name)}: records could not tell where they come from", "rename it: UTF-8, no control characters")
+
+
 def _check_source(folder: Path, landing: Path, sources: Collection[str]) -> None:
+    _check_name(folder)
+    if not folder.is_dir():
+        raise CurationError(f"{folder} is no folder of arrival days", f"take it in by: curation ingest {folder.parent.name} SOURCE {folder.name}")
     if folder.name not in sources:
+        declare = f"declare it (curation sources draft {folder.name} FILE --write), or " if NAME.fullmatch(folder.name) else ""
         raise CurationError(
-            f"{folder}: {folder.name!r} is no declared source; there are {', '.join(sorted(sources)) or 'none'}",
-            f"declare it (curation sources draft {folder.name} FILE), or rename the folder",
+            f"{folder}: {folder.name!r} is no declared source; there are {', '.join(sorted(sources)) or 'none'}", f"{declare}rename the folder"
         )
-    if not folder.resolve().is_relative_to(landing.resolve()):
+    if leads_out(folder, landing):
         raise CurationError(f"{folder} is a link that leads out of landing", "replace it by a folder")
 
 
 def _checked_day(folder: Path, today: datetime.date) -> datetime.date:
+    _check_name(folder)
     try:
         day = datetime.date.fromisoformat(folder.name)
     except ValueError:
         day = None
     if day is None or day.isoformat() != folder.name or not folder.is_dir():
         raise CurationError(f"{folder} is no arrival day", "name the folder YYYY-MM-DD, or move it away")
+    if day < FIRST_DAY:
+        raise CurationError(f"{folder} lies before {FIRST_DAY}, the first day there is", "rename it to the day the files arrived")
     if day > today:
         raise CurationError(f"{folder} lies in the future: today is {today.isoformat()} (UTC)", "rename it to the day the files arrived")
     return day

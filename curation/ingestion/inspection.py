@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from curation.errors import CurationError
 from curation.files import sha256_of_file
 from curation.ingestion.ledger import Entry, Ledger
+from curation.ingestion.rows import QUARANTINE, RAW, REMOVED
 
-NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+NO_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 
 def batch_id(entry: Entry) -> str:
@@ -44,10 +48,15 @@ def quarantine_files(ledger: Ledger) -> list[str]:
 
 
 def _rows(query: str, parameters: list[Any]) -> list[dict[str, Any]]:
+    """The rows of a query over Parquet files of the ledger; CurationError where one of them is damaged or gone."""
     with duckdb.connect(config=NO_EXTENSIONS) as connection:
-        found = connection.execute(query, parameters)
-        names = [column[0] for column in found.description or []]
-        return [dict(zip(names, values, strict=True)) for values in found.fetchall()]
+        try:
+            found = connection.execute(query, parameters)
+            names = [column[0] for column in found.description or []]
+            return [dict(zip(names, values, strict=True)) for values in found.fetchall()]
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            told = str(error).splitlines()[0]
+            raise CurationError(f"the ledger cannot be read: {told}", "restore that file from a backup, or remove it and run again") from error
 
 
 def quarantine_summary(ledger: Ledger, samples: int) -> list[dict[str, Any]]:
@@ -92,9 +101,26 @@ def undecided(ledger: Ledger, key: str, identity: str, after: int) -> list[dict[
     return _rows(query, [files, identity, identity]) if files else []
 
 
+def _rows_written(path: Path) -> int | None:
+    """How many rows a Parquet file says it has; None where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return pq.read_metadata(file).num_rows  # type: ignore[no-any-return]  # pyarrow has no types
+    except (OSError, pa.ArrowException):
+        return None
+
+
 def ledger_findings(ledger: Ledger, landing: Path, dataset: str) -> list[str]:
-    """What differs from what was recorded: landing files changed or gone since they were taken in, raw Parquet missing."""
-    findings = [f"{path.parent.name}: {path.name} is missing; run again to rebuild it" for path in raw_files(ledger) if not path.exists()]
+    """What differs from what was recorded: landing files changed or gone since they were taken in, Parquet damaged or missing."""
+    findings = []
+    for entry in ledger.entries():
+        counts = entry.counts
+        for name, recorded in ((RAW, counts.added), (REMOVED, counts.removed or None), (QUARANTINE, counts.malformed + counts.contract)):
+            path = ledger.folder(entry.seq) / name
+            if recorded is None or _rows_written(path) == recorded:
+                continue
+            told = "does not hold the rows it was written with: restore it, or remove it and run again" if path.exists() else "is missing; run again to rebuild it"
+            findings.append(f"{path.parent.name}: {name} {told}")
     for entry in ledger.latest().values():
         for file in entry.files:
             path = landing / dataset / entry.source / entry.day.isoformat() / file.name

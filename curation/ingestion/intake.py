@@ -63,7 +63,7 @@ def pending(
     landed, problems = arrivals(landing, dataset.name, sources, today)
     found = Pending(problems=problems)
     for entry in ledger.entries():
-        if not (ledger.folder(entry.seq) / RAW).exists():
+        if _is_lost(ledger.folder(entry.seq), entry):
             found.batches.append(Batch(entry.source, entry.day, f"the rows of entry {entry.seq} are lost", entry.seq))
     latest = ledger.latest() | ledger.refused()
     for here in sorted(landed, key=lambda one: (one.day, one.source)):
@@ -81,6 +81,11 @@ def pending(
         if not folder.exists() and not unreadable & {folder, folder.parent}:
             found.notices.append(f"{folder} is gone; its rows stay as they were taken in")
     return found
+
+
+def _is_lost(folder: Path, entry: Entry) -> bool:
+    written = (RAW, QUARANTINE, REMOVED) if entry.counts.removed else (RAW, QUARANTINE)
+    return not all((folder / name).exists() for name in written)
 
 
 def _gone(here: Arrival, last: Entry | None) -> list[str]:
@@ -106,9 +111,10 @@ def _why(dataset: Dataset, source: Source, here: Arrival, last: Entry | None, le
     return None
 
 
-def take_in(dataset: Dataset, source: Source, batch: Batch, landing: Path, ledger: Ledger, *, now: datetime.datetime) -> Entry:
+def take_in(dataset: Dataset, source: Source | None, batch: Batch, landing: Path, ledger: Ledger, *, now: datetime.datetime) -> Entry:
     """Take a batch in, or refuse it; what became of it, already on disk. A lost entry is written again as it was.
 
+    `source` is None where it is no longer declared: enough to write a lost entry again, which holds its contract.
     CurationError when the disk does not take it or files are not what they were: then nothing changed.
     """
     with _disk_errors_named(ledger.workshop.parent):
@@ -116,6 +122,8 @@ def take_in(dataset: Dataset, source: Source, batch: Batch, landing: Path, ledge
         with tempfile.TemporaryDirectory(dir=ledger.workshop, prefix="intake.") as scratch:
             if batch.lost_seq is not None:
                 return _write_again(dataset, batch.lost_seq, landing, ledger, Path(scratch))
+            if source is None:
+                raise CurationError(f"{batch.source!r} is no declared source", f"curation sources draft {batch.source} FILE --write")
             return _Intake(dataset, source, batch.day, landing=landing, ledger=ledger, now=now).run(Path(scratch))
 
 

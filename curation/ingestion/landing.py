@@ -15,6 +15,9 @@ from curation.errors import CurationError
 from curation.files import NAME, sha256_of_file, sync, valid_name, written_whole
 
 
+FIRST_DAY = date(1970, 1, 1)  # an earlier day is a slip, and would make a partition of every day since
+
+
 @dataclass(frozen=True)
 class _Arrival:
     """A file that shall land, checked: what the user named, where it goes, its bytes' hash, whether it is there already."""
@@ -29,7 +32,7 @@ def copy_in(dataset: str, source: str, files: Sequence[Path], day: date, landing
     """Copy the user's files into the batch of `source` and `day` (UTC); their paths in landing, in the order given.
 
     All files are checked before the first is copied; each appears whole and on disk, or not at all. A file that is there with
-    the same bytes stays untouched. CurationError on a bad name, a day after `today`, a missing, empty or special file, another
+    the same bytes stays untouched. CurationError on a bad name, a day after `today` or before FIRST_DAY, a missing, empty or special file, another
     file of that name, or a disk that does not take it.
     """
     folder = _batch_folder(dataset, source, day, landing, today)
@@ -50,8 +53,18 @@ def copy_in(dataset: str, source: str, files: Sequence[Path], day: date, landing
     return [folder / file.name for file in files]
 
 
+def leads_out(path: Path, landing: Path) -> bool:
+    """Whether links on the way to `path` end outside of `landing`. A loop of links leads nowhere; reading it tells."""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(landing))
+
+
+def can_be_kept(name: str) -> bool:
+    """Whether a file of that name can be told in messages and records: no control characters, no bytes that are not UTF-8."""
+    return name.isprintable()
+
+
 def batch_days(landing: Path, dataset: str) -> dict[str, list[date]]:
-    """The arrival days of each source that has a folder, in order; names that are neither source nor day are passed over."""
+    """The arrival days of each source that has a folder, in order; what is neither source nor possible day is passed over."""
     days: dict[str, list[date]] = {}
     for source in _folders(landing / dataset):
         if NAME.fullmatch(source):
@@ -68,14 +81,16 @@ def _batch_folder(dataset: str, source: str, day: date, landing: Path, today: da
     folder = landing / valid_name(dataset, "dataset") / valid_name(source, "source") / day.isoformat()
     if day > today:
         raise CurationError(f"{day} is in the future (today is {today}, UTC)", "give the day the files arrived: --date YYYY-MM-DD")
-    if not folder.resolve().is_relative_to(landing.resolve()):
-        raise CurationError(f"{folder} leads out of landing, to {folder.resolve()}", "replace the link by a folder")
+    if day < FIRST_DAY:
+        raise CurationError(f"{day} is before {FIRST_DAY}, the first day there is", "give the day the files arrived: --date YYYY-MM-DD")
+    if leads_out(folder, landing):
+        raise CurationError(f"{folder} leads out of landing, to {os.path.realpath(folder)}", "replace the link by a folder")
     return folder
 
 
 def _checked(file: Path, folder: Path) -> _Arrival:
-    if file.name.startswith(".") or not file.name.isprintable():
-        raise CurationError(f"{file!s:.200} has a name that landing cannot keep", "rename it: no leading dot, no control characters")
+    if file.name.startswith(".") or not can_be_kept(file.name):
+        raise CurationError(f"{ascii(str(file)):.200} has a name that landing cannot keep", "rename it: no leading dot, no control characters")
     try:
         found = file.stat()  # follows a link: it is the user's own file
         if stat.S_ISDIR(found.st_mode):
@@ -122,4 +137,4 @@ def _day(name: str) -> date | None:
         day = date.fromisoformat(name)
     except ValueError:
         return None
-    return day if day.isoformat() == name else None  # fromisoformat takes 20240105 too
+    return day if day.isoformat() == name and day >= FIRST_DAY else None  # fromisoformat takes 20240105 too

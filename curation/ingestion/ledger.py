@@ -153,9 +153,13 @@ class Ledger:
             shutil.rmtree(folder)
 
     def accept(self, source: str, day: datetime.date, reason: str, now: datetime.datetime) -> None:
-        """Record that this batch is to be taken in whatever share of it is bad. CurationError without a reason."""
+        """Record that this refused batch is to be taken in whatever share of it is bad. CurationError without refusal or reason."""
         if not reason.strip():
             raise CurationError("an exception needs a reason", 'say why: --reason "..."')
+        refused = self.refused()
+        if (source, day) not in refused:
+            standing = ", ".join(f"{name} {when}" for name, when in sorted(refused)) or "none"
+            raise CurationError(f"{source} {day} does not stand refused", f"give one of the refused batches: {standing}")
         with written_whole(self._exception_path(source, day)) as temporary:
             _write(temporary, Accepted(reason=reason.strip(), accepted_at=now))
 

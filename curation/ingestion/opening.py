@@ -17,6 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from curation.errors import CurationError
+from curation.ingestion.landing import leads_out
 
 HEAD_BYTES = 64 * 1024
 BOMB_RATIO = 200  # text packs 3 to 10 times, JSON that repeats itself up to 60
@@ -111,7 +112,7 @@ class LandingStream:
 @contextlib.contextmanager
 def opened(path: Path, landing: Path) -> Iterator[LandingStream]:
     """The file's stream. CurationError when it is missing, unreadable, special, or a link that leads out of `landing`."""
-    if not path.resolve().is_relative_to(landing.resolve()):
+    if leads_out(path, landing):
         raise CurationError(f"{path.name} is a link that leads out of landing", "copy the file itself: curation ingest DATASET SOURCE FILE")
     try:
         found = path.stat()

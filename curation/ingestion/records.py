@@ -180,7 +180,7 @@ def _strict_faults(raws: list[bytes], values: list[Any], faults: dict[int, str],
         if colons != len(value) and colons != _key_count(value):
             key = _repeated_key(raw)
             if key is not None:
-                found[index] = f"the key {key!r} twice"
+                found[index] = f"the key {key[:100]!r} twice"
     return found
 
 

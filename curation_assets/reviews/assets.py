@@ -26,6 +26,8 @@ OF_REVIEWS: dict[str, Any] = {
     "required_resource_keys": {"home", "registry", f"{REVIEWS.name}_writer"},
 }
 
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_window=timedelta(hours=26))  # two nights, one night
+
 
 @dbt_assets(
     manifest=dbt_models.prepared_manifest(),
@@ -44,20 +46,24 @@ def reviews_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     key=keys.REVIEW_SNAPSHOT,
     deps=[keys.CURATED_REVIEWS, keys.REVIEW_FATES, keys.REVIEW_BATCHES],
     kinds={"parquet", "csv"},
-    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_window=timedelta(hours=26)),  # a night, two nights
+    freshness_policy=FRESH,
     **OF_REVIEWS,
 )
-def review_training_snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def review_training_snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """One row per kept, labelled review, frozen for training: CSV, Parquet, manifest and card."""
     written = freeze(context.resources.home, KNOWN)
-    return dg.MaterializeResult(metadata=shown.of_snapshot(context.instance, written), data_version=dg.DataVersion(written.manifest.digest))
+    return dg.MaterializeResult(
+        metadata=shown.of_snapshot(context.instance, written), data_version=dg.DataVersion(written.manifest.digest)
+    )
 
 
 @dg.asset(key=keys.SENTIMENT_MODEL, deps=[keys.REVIEW_SNAPSHOT], kinds={"scikitlearn", "mlflow"}, **OF_REVIEWS)
-def sentiment_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def sentiment_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """One model per snapshot: what a review's text says about its stars, evaluated on the snapshot's test split."""
     trained = train(context.resources.home, KNOWN, context.resources.registry)
-    return dg.MaterializeResult(metadata=shown.of_model(context.instance, trained), data_version=dg.DataVersion(trained.version.artefact_sha256))
+    return dg.MaterializeResult(
+        metadata=shown.of_model(context.instance, trained), data_version=dg.DataVersion(trained.version.artefact_sha256)
+    )
 
 
 def build_assets(home: Home) -> list[dg.AssetsDefinition]:

@@ -18,13 +18,23 @@ from curation_assets.snapshot_frames import leaks_between_splits, shape_failures
 from resources.home import Home
 
 
-@dg.asset_check(asset=keys.REVIEW_BATCHES, blocking=True, description="For every batch: in = malformed + contract + all other fates.")
+@dg.asset_check(
+    asset=keys.REVIEW_BATCHES, blocking=True, description="For every batch: in = malformed + contract + all other fates."
+)
 def every_record_accounted_for(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
     """Blocks the snapshot: a record that is nowhere was lost."""
     entries = list(Ledger(home.lake, REVIEWS.name).latest().values())
     counted = list(zip(entries, counts_by_batch(home, REVIEWS.name, entries), strict=True))
-    wrong = [[batch_id(entry), *counts.values()] for entry, counts in counted if counts["in"] != sum(counts[name] for name in COUNTS[1:])]
-    metadata: dict[str, Any] = {"batches": len(entries), "records": sum(counts["in"] for _, counts in counted), "batches_out_of_balance": len(wrong)}
+    wrong = [
+        [batch_id(entry), *counts.values()]
+        for entry, counts in counted
+        if counts["in"] != sum(counts[name] for name in COUNTS[1:])
+    ]
+    metadata: dict[str, Any] = {
+        "batches": len(entries),
+        "records": sum(counts["in"] for _, counts in counted),
+        "batches_out_of_balance": len(wrong),
+    }
     if wrong:
         metadata["out_of_balance"] = dg.MetadataValue.md(table(["batch", *COUNTS], wrong))
     return dg.AssetCheckResult(passed=not wrong, metadata=metadata)
@@ -42,10 +52,16 @@ def no_leak_between_splits(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
 def enough_rows(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
     """Blocks training on a handful of rows."""
     rows = SnapshotStore(home.snapshots).manifest(REVIEWS.name).rows
-    return dg.AssetCheckResult(passed=rows >= REVIEWS_POLICY.minimum_rows, metadata={"rows": rows, "minimum_rows": REVIEWS_POLICY.minimum_rows})
+    return dg.AssetCheckResult(
+        passed=rows >= REVIEWS_POLICY.minimum_rows, metadata={"rows": rows, "minimum_rows": REVIEWS_POLICY.minimum_rows}
+    )
 
 
-@dg.asset_check(asset=keys.REVIEW_SNAPSHOT, blocking=True, description="Columns, types and values of the Parquet parts are those declared (pandera).")
+@dg.asset_check(
+    asset=keys.REVIEW_SNAPSHOT,
+    blocking=True,
+    description="Columns, types and values of the Parquet parts are those declared (pandera).",
+)
 def rows_have_the_declared_shape(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
     """Blocks training on rows that do not look like training rows."""
     store = SnapshotStore(home.snapshots)
@@ -64,7 +80,10 @@ def classes_are_balanced(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=min(shares.values()) >= REVIEWS_POLICY.minimum_class_share,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={**{f"share_{label}": rounded(share) for label, share in shares.items()}, "minimum_class_share": REVIEWS_POLICY.minimum_class_share},
+        metadata={
+            **{f"share_{label}": rounded(share) for label, share in shares.items()},
+            "minimum_class_share": REVIEWS_POLICY.minimum_class_share,
+        },
     )
 
 

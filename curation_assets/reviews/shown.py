@@ -14,8 +14,10 @@ from curation_assets.steps import Trained
 from resources.home import Home
 from resources.warehouse import reading
 
-OTHER = {"exact duplicate": "repeats", "near duplicate": "repeats", "superseded": "replaced by"}
+OTHER = {"spam": "", "exact duplicate": "repeats", "near duplicate": "repeats", "superseded": "replaced by"}
 SAMPLES = 6  # of each sort, behind a click; one or two of each stand on the page
+NEWEST = "record_no in (select record_no from int_reviews_decided order by record_no desc limit 20000)"
+"""Where samples are drawn from: reading the texts of a million rows to show eight would cost more than cleaning a day."""
 
 
 def of_warehouse(home: Home, published: Current) -> Mapping[dg.AssetKey, Mapping[str, Any]]:
@@ -27,7 +29,10 @@ def of_warehouse(home: Home, published: Current) -> Mapping[dg.AssetKey, Mapping
         return {
             keys.INT_REVIEWS_CLEANED: {"dagster/row_count": total, **_samples_before_and_after(connection)},
             keys.INT_REVIEWS_DECIDED: {"dagster/row_count": total, **totals, **shares, **_decided_samples(connection)},
-            keys.CURATED_REVIEWS: {"dagster/row_count": totals["kept"], "samples": dg.MetadataValue.md(_curated_samples(connection))},
+            keys.CURATED_REVIEWS: {
+                "dagster/row_count": totals["kept"],
+                "samples": dg.MetadataValue.md(_curated_samples(connection)),
+            },
             keys.REVIEW_FATES: {"dagster/row_count": total, **totals, **shares},
             keys.REVIEW_BATCHES: {"dagster/row_count": len(published.batches), **_by_batch(published)},
         }
@@ -36,7 +41,10 @@ def of_warehouse(home: Home, published: Current) -> Mapping[dg.AssetKey, Mapping
 def _by_batch(published: Current) -> dict[str, Any]:
     rows = [[batch.day, batch.source, *(batch.fates[fate] for fate in DECIDED)] for batch in reversed(published.batches)]
     header = ["day", "source", *(fate.split("_")[0] for fate in DECIDED)]
-    return {"newest_batches": dg.MetadataValue.md(short_table(header, rows)), "all_batches": dg.MetadataValue.md(table(header, rows[:400]))}
+    return {
+        "newest_batches": dg.MetadataValue.md(short_table(header, rows)),
+        "all_batches": dg.MetadataValue.md(table(header, rows[:400])),
+    }
 
 
 def _samples_before_and_after(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
@@ -44,7 +52,7 @@ def _samples_before_and_after(connection: duckdb.DuckDBPyConnection) -> dict[str
         "select what, record_id, text, clean_text, row_number() over (partition by what order by record_no desc) as place from ("
         " select *, case when has_mojibake then 'mojibake' when contains(text, '<') then 'tags' when contains(text, '&') then 'entities'"
         " when strlen(text) <> length(text) then 'characters' else 'white space' end as what"
-        " from int_reviews_cleaned where lower(text) <> clean_text and clean_text <> '')"
+        f" from int_reviews_cleaned where {NEWEST} and lower(text) <> clean_text and clean_text <> '')"
         f" qualify place <= {SAMPLES} order by place, what"
     ).fetchall()
     parts = [(what, record, *around_difference(before, after)) for what, record, before, after, _ in rows]
@@ -57,23 +65,28 @@ def _samples_before_and_after(connection: duckdb.DuckDBPyConnection) -> dict[str
 
 def _decided_samples(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     rows = connection.execute(
-        "select fate, coalesce(rule, round(jaccard, 2)::varchar) as why, a.record_id, a.clean_text, coalesce(b.clean_text, ''),"
-        " row_number() over (partition by fate order by d.record_no desc) as place"
-        " from int_reviews_decided d join int_reviews_cleaned a using (record_no)"
-        " left join int_reviews_cleaned b on b.record_no = d.duplicate_of where fate not in ('kept', 'empty')"
-        f" qualify place <= {SAMPLES} order by place, fate"
+        "with picked as materialized (select *, row_number() over (partition by fate order by record_no desc) as place"
+        f" from int_reviews_decided where {NEWEST} and fate not in ('kept', 'empty') qualify place <= {SAMPLES})"
+        " select fate, coalesce(rule, round(jaccard, 2)::varchar), a.record_id, a.clean_text, coalesce(b.clean_text, ''), place"
+        " from picked join int_reviews_cleaned a using (record_no)"
+        " left join int_reviews_cleaned b on b.record_no = picked.duplicate_of order by place, fate"
     ).fetchall()
     parts = [(fate.replace("_", " "), why, record, *around_difference(text, other)) for fate, why, record, text, other, _ in rows]
-    pairs = [row for fate, why, _, text, other in parts for row in ((f"{fate} {why or ''}", text), (OTHER.get(fate, ""), other)) if row[1]]
+    in_order = [part for fate in OTHER for part in parts if part[0] == fate]
+    pairs = [
+        row for fate, why, _, text, other in parts for row in ((f"{fate} {why or ''}", text), (OTHER[fate], other)) if row[1]
+    ]
     return {
         "samples": dg.MetadataValue.md(short_table(["fate", "text"], pairs)),
-        "more_samples": dg.MetadataValue.md(table(["fate", "rule or jaccard", "record", "text", "other text"], sorted(parts, key=lambda part: part[0]))),
+        "more_samples": dg.MetadataValue.md(table(["fate", "rule or jaccard", "record", "text", "other text"], in_order)),
     }
 
 
 def _curated_samples(connection: duckdb.DuckDBPyConnection) -> str:
     rows = connection.execute(
-        f"select source, rating, copies, clean_text from curated_reviews order by copies desc, record_no desc limit {SAMPLES}"
+        "select source, rating, copies, clean_text from curated_reviews where record_no in ("
+        " select duplicate_of from int_reviews_decided where fate in ('exact_duplicate', 'near_duplicate')"
+        f" group by 1 order by count(*) desc, 1 desc limit {3 * SAMPLES}) order by copies desc, record_no desc limit {SAMPLES}"
     ).fetchall()
     return short_table(["source", "rating", "copies", "text"], rows)
 
@@ -83,7 +96,9 @@ def of_snapshot(instance: dg.DagsterInstance, written: Snapshot) -> dict[str, An
     from curation.learning import plots
 
     manifest = written.manifest
-    balance = {split: {label: manifest.rows_of(split=split, label=label) for label in manifest.labels} for split in manifest.counts}
+    balance = {
+        split: {label: manifest.rows_of(split=split, label=label) for label in manifest.labels} for split in manifest.counts
+    }
     return {
         "dagster/row_count": manifest.rows,
         "version": manifest.version,
@@ -99,7 +114,10 @@ def of_model(instance: dg.DagsterInstance, trained: Trained) -> dict[str, Any]:
     from curation.learning import plots
 
     judged = trained.evaluation
-    by_source = [[part.value, part.rows, f"{part.accuracy.value:.3f}", f"{part.accuracy.low:.3f} to {part.accuracy.high:.3f}"] for part in judged.slices]
+    by_source = [
+        [part.value, part.rows, part.accuracy.value, f"{part.accuracy.low:.3f} to {part.accuracy.high:.3f}"]
+        for part in judged.slices
+    ]
     by_class = [[part.label, part.support, part.precision.value, part.recall.value, part.f1.value] for part in judged.classes]
     return {
         "accuracy": rounded(judged.accuracy.value),

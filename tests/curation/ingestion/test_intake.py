@@ -23,11 +23,18 @@ ROOT = Path(__file__).parents[3]
 def test_a_day_is_taken_in_once(tmp_path: Path) -> None:
     door = Door(tmp_path)
     door.put("a.jsonl", lines(ticket(number) for number in range(40)))
-    door.put("b.jsonl.gz", gzip.compress(lines([ticket(40), ticket(41, stars="4")]) + b"{broken\n"))
+    door.put("b.jsonl.gz", gzip.compress(lines([ticket(40), ticket(41, stars="4")]) + b"{broken\n", mtime=0))
     assert door.pending().batches == [Batch("desk", DAY, "new")]
     [entry] = door.run()
     assert (entry.seq, entry.verdict, entry.batch) == (1, "accepted", ("desk", DAY))
-    assert entry.counts.model_dump(by_alias=True) == {"in": 43, "malformed": 1, "contract": 1, "valid": 41, "added": 41, "removed": 0}
+    assert entry.counts.model_dump(by_alias=True) == {
+        "in": 43,
+        "malformed": 1,
+        "contract": 1,
+        "valid": 41,
+        "added": 41,
+        "removed": 0,
+    }
     assert [seen.name for seen in entry.files] == ["a.jsonl", "b.jsonl.gz"]
     assert entry.profile["stars"].types == {"integer": 41, "string": 1}
     assert door.pending().batches == []
@@ -209,7 +216,10 @@ def test_one_file_under_two_names_is_taken_in_as_copies_and_told(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (gzip.compress(lines([ticket(1)]))[:-4], "b.jsonl is cut short: its gzip stream does not end as it should; deliver the file again"),
+        (
+            gzip.compress(lines([ticket(1)]), mtime=0)[:-4],
+            "b.jsonl is cut short: its gzip stream does not end as it should; deliver the file again",
+        ),
         ("text".encode("utf-16"), "b.jsonl is UTF-16 or UTF-32 text, not UTF-8; save it as UTF-8 and run again"),
     ],
 )
@@ -306,7 +316,12 @@ def test_lost_rows_are_written_again_with_the_same_bytes_under_the_contract_of_t
     door.run()
     files = sorted((door.lake / "ledger").rglob("*.parquet"))
     before = {path: path.read_bytes() for path in files}
-    assert [path.parent.name for path in files if path.name == "raw.parquet"] == ["seq=000001", "seq=000002", "seq=000003", "seq=000004"]
+    assert [path.parent.name for path in files if path.name == "raw.parquet"] == [
+        "seq=000001",
+        "seq=000002",
+        "seq=000003",
+        "seq=000004",
+    ]
     for path in files:
         path.unlink()
     assert [batch.lost_seq for batch in door.pending().batches] == [1, 2, 3, 4]
@@ -321,7 +336,9 @@ def test_rows_whose_file_changed_since_cannot_be_written_again(tmp_path: Path) -
     door.run()
     (door.ledger.folder(1) / "raw.parquet").unlink()
     path.write_bytes(lines([ticket(2)]))
-    with pytest.raises(CurationError, match=r"the rows of entry 1 \(desk 2026-11-20\) are lost, and .*a\.jsonl is not the file they came from"):
+    with pytest.raises(
+        CurationError, match=r"the rows of entry 1 \(desk 2026-11-20\) are lost, and .*a\.jsonl is not the file they came from"
+    ):
         door.run()
 
 
@@ -354,7 +371,7 @@ except CurationError as error:
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
     assert f"cannot write below {door.lake}" in told.stdout, told.stderr
     assert door.ledger.entries() == []
-    assert list((door.lake / "tmp").iterdir()) == []
+    assert list(door.ledger.workshop.iterdir()) == []
     assert [entry.verdict for entry in door.run()] == ["accepted"]
 
 
@@ -387,7 +404,9 @@ AMAZON = Source(
         ("amazon2018_fashion/AMAZON_FASHION_5.variant_one_null.json", {"in": 3176, "malformed": 0, "contract": 1, "valid": 3175}),
     ],
 )
-def test_real_deliveries_are_taken_in_to_the_last_record(real_data: Path, tmp_path: Path, file: str, counts: dict[str, int]) -> None:
+def test_real_deliveries_are_taken_in_to_the_last_record(
+    real_data: Path, tmp_path: Path, file: str, counts: dict[str, int]
+) -> None:
     door = Door(tmp_path, AMAZON)
     door.put(Path(file).name, (real_data / file).read_bytes())
     [entry] = door.run()

@@ -91,6 +91,7 @@ def test_a_refusal_stands_until_a_later_entry_of_the_batch(tmp_path: Path) -> No
 
 def test_an_exception_is_kept_with_its_reason_and_needs_one(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, "tickets")
+    commit(ledger, entry(1, verdict="refused"))
     assert ledger.exception("desk", DAY) is None
     ledger.accept("desk", DAY, " the desk was renamed ", NOW)
     kept = Ledger(tmp_path, "tickets").exception("desk", DAY)
@@ -98,8 +99,9 @@ def test_an_exception_is_kept_with_its_reason_and_needs_one(tmp_path: Path) -> N
     assert (kept.reason, kept.accepted_at) == ("the desk was renamed", NOW)
     with pytest.raises(CurationError, match="an exception needs a reason"):
         ledger.accept("desk", DAY, "  ", NOW)
-    with pytest.raises(CurationError, match="cannot name a source"):
-        ledger.accept("../desk", DAY, "why", NOW)
+    for source in ("../desk", "other"):
+        with pytest.raises(CurationError, match=f"{source} 2026-11-20 does not stand refused\n  fix: .*: desk 2026-11-20"):
+            ledger.accept(source, DAY, "why", NOW)
 
 
 def test_a_folder_that_was_edited_is_named(tmp_path: Path) -> None:

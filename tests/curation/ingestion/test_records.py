@@ -33,14 +33,16 @@ def written(folder: Path, content: bytes, name: str = "part.jsonl") -> Path:
         pytest.param(b"\xef\xbb\xbf" + lines(TICKETS), id="lines with a byte order mark"),
         pytest.param(lines(TICKETS).replace(b"\n", b"\r\n"), id="lines that end as on Windows"),
         pytest.param(lines(TICKETS).replace(b"\n", b"\n\n \n"), id="lines with blank ones between"),
-        pytest.param(gzip.compress(lines(TICKETS[:3])) + gzip.compress(lines(TICKETS[3:])), id="two gzip members"),
+        pytest.param(
+            gzip.compress(lines(TICKETS[:3]), mtime=0) + gzip.compress(lines(TICKETS[3:]), mtime=0), id="two gzip members"
+        ),
         pytest.param(zstandard.compress(lines(TICKETS)), id="zstd"),
         pytest.param(json.dumps(TICKETS).encode(), id="an array on one line"),
         pytest.param(json.dumps(TICKETS, indent=2).encode(), id="a pretty-printed array"),
         pytest.param(b"[" + lines(TICKETS).rstrip().replace(b"\n", b",\n") + b"]\n", id="an array with a record per line"),
         pytest.param(b"\xef\xbb\xbf\r\n" + json.dumps(TICKETS, indent=1).replace("\n", "\r\n").encode(), id="a Windows array"),
         pytest.param(json.dumps(TICKETS[:4]).encode() + b"\n" + json.dumps(TICKETS[4:]).encode(), id="two arrays"),
-        pytest.param(gzip.compress(json.dumps(TICKETS, indent=2).encode()), id="a packed array"),
+        pytest.param(gzip.compress(json.dumps(TICKETS, indent=2).encode(), mtime=0), id="a packed array"),
     ],
 )
 def test_every_shape_and_packing_gives_the_same_records(tmp_path: Path, content: bytes) -> None:
@@ -93,7 +95,10 @@ def test_a_record_that_does_not_parse_is_malformed_alone(tmp_path: Path, bad: by
 
 
 def test_colons_quotes_and_escapes_within_texts_are_no_duplicate_keys(tmp_path: Path) -> None:
-    honest = [{"a": '"a": 1, "a": 2', "b": '\\u0000 is "nul" :', "c": {"a": [{"a": 1}, {"a": ':" :'}]}, "": {}}, {'x":': 1, "y :": " :)"}]
+    honest = [
+        {"a": '"a": 1, "a": 2', "b": '\\u0000 is "nul" :', "c": {"a": [{"a": 1}, {"a": ':" :'}]}, "": {}},
+        {'x":': 1, "y :": " :)"},
+    ]
     spaced = b'{"a" : 1, "b"\t:2 , "c"  :\r "\\\\u0000"}\n'
     records = records_of(written(tmp_path, lines(honest) + spaced))
     assert records.malformed == []
@@ -115,7 +120,7 @@ def test_an_array_cut_between_two_records_has_no_stump_but_is_told(tmp_path: Pat
     assert warnings_of(path) == ["part.jsonl is cut off: its array does not end with ]"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
 def test_an_empty_file_holds_no_records_and_is_told(tmp_path: Path, content: bytes) -> None:
     path = written(tmp_path, content)
     assert records_of(path).values == []
@@ -130,10 +135,10 @@ def test_an_empty_file_holds_no_records_and_is_told(tmp_path: Path, content: byt
         (lines(TICKETS).decode().encode("utf-16-be"), "part.jsonl is UTF-16 or UTF-32 text"),
         (random.Random(1).randbytes(5000), "part.jsonl is binary"),
         (b"PK\x03\x04" + bytes(100), "part.jsonl is a zip archive"),
-        (gzip.compress(random.Random(1).randbytes(5000)), "part.jsonl is binary"),
-        (gzip.compress(lines(TICKETS))[:-9], "part.jsonl is cut short"),
+        (gzip.compress(random.Random(1).randbytes(5000), mtime=0), "part.jsonl is binary"),
+        (gzip.compress(lines(TICKETS), mtime=0)[:-9], "part.jsonl is cut short"),
         (zstandard.compress(lines(TICKETS))[:-9], "part.jsonl is cut short"),
-        (gzip.compress(lines(TICKETS))[:-8] + bytes(8), "part.jsonl is damaged"),
+        (gzip.compress(lines(TICKETS), mtime=0)[:-8] + bytes(8), "part.jsonl is damaged"),
     ],
 )
 def test_a_file_that_cannot_be_read_whole_is_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:
@@ -145,7 +150,10 @@ def test_reading_a_bomb_stops_at_the_limit(tmp_path: Path) -> None:
     packer = zstandard.ZstdCompressor().compressobj()
     bomb = b"".join(packer.compress(b'{"a": 1}\n' * 1_000_000) for _ in range(40)) + packer.flush()
     read_bytes = 0
-    with opened(written(tmp_path, bomb, "bomb.jsonl.zst"), tmp_path) as stream, pytest.raises(CurationError, match=r"bomb\.jsonl\.zst unpacks from"):
+    with (
+        opened(written(tmp_path, bomb, "bomb.jsonl.zst"), tmp_path) as stream,
+        pytest.raises(CurationError, match=r"bomb\.jsonl\.zst unpacks from"),
+    ):
         while block := stream.read(1 << 20):
             read_bytes += len(block)
     assert 60 << 20 < read_bytes <= 64 << 20
@@ -159,7 +167,9 @@ def test_a_small_file_may_repeat_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", ["lines", "array"])
 def test_a_record_of_ten_megabytes_is_taken_and_a_longer_one_is_malformed_alone(tmp_path: Path, shape: str) -> None:
     whole, too_long = {"a": "é" * (RECORD_BYTES // 2 - 100)}, {"a": "x" * (RECORD_BYTES * 3)}
-    raws = [json.dumps(record, ensure_ascii=False).encode() for record in ({"a": "1"}, whole, {"a": "2"}, too_long, {"a": "3"}, whole)]
+    raws = [
+        json.dumps(record, ensure_ascii=False).encode() for record in ({"a": "1"}, whole, {"a": "2"}, too_long, {"a": "3"}, whole)
+    ]
     content = b"\n".join(raws) if shape == "lines" else b"[" + b",\n".join(raws) + b"]"
     records = records_of(written(tmp_path, content))
     assert [value["a"][:1] for value in records.values] == ["1", "é", "2", "3", "é"]
@@ -217,7 +227,11 @@ def test_whatever_is_damaged_all_other_records_survive_and_the_counts_add_up(
         raws.append(damaged(raw, damage))
         bad += damage != "none"
         sound += [record] if damage == "none" else []
-    content = {"lines": b"\n".join(raws), "array by line": b"[" + b",\n".join(raws) + b"]", "array on a line": b"[" + b", ".join(raws) + b"]"}[shape]
+    content = {
+        "lines": b"\n".join(raws),
+        "array by line": b"[" + b",\n".join(raws) + b"]",
+        "array on a line": b"[" + b", ".join(raws) + b"]",
+    }[shape]
     records = records_of(written(tmp_path_factory.mktemp("damage"), content))
     assert records.values == sound
     assert len(records.malformed) == bad

@@ -99,6 +99,7 @@ def test_texts_in_korean_and_empty_texts_are_texts() -> None:
     assert pipeline.predict(["정말 좋은", "최악의"]).tolist() == ["positive", "negative"]
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_imdb_split_by_film_reaches_its_accuracy_at_its_price(real_data: Path) -> None:
     measured = measure(read_reviews(real_data), seed=1)

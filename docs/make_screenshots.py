@@ -1,0 +1,52 @@
+"""The pictures in README, taken anew: `uv run curation demo`, then `uv run python -m docs.make_screenshots`.
+
+Serves the demo's home, looks at it with Debian's Chromium, writes docs/images. Waits for what it shows; knows no rule of the product.
+"""
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from tests.browser.chromium import CHROMIUM, GROUP, looking_at
+from tests.serving import serving
+
+IMAGES = Path(__file__).with_name("images")
+CORNERS = ("raw_reviews", "curated_reviews", "review_fates", "sentiment_model")  # of the graph: left, top, bottom, right
+IS_GREEN = """name => {
+  let found = [...document.querySelectorAll("*")].find(one => one.childElementCount === 0 && one.textContent === name);
+  for (; found; found = found.parentElement) {
+    const [red, green] = getComputedStyle(found).borderTopColor.match(/\\d+/g).map(Number);
+    if (green > red + 60) return true;
+  }
+  return false;
+}"""
+
+
+def graph(page: Page, path: Path) -> None:
+    """The lineage with its states, cut close around its nodes."""
+    for name in CORNERS:
+        page.wait_for_function(IS_GREEN, arg=name)
+    boxes = [box for box in (page.get_by_text(name).first.bounding_box() for name in CORNERS) if box is not None]
+    left, top = min(box["x"] for box in boxes) - 48, min(box["y"] for box in boxes) - 40
+    right, bottom = max(box["x"] + box["width"] for box in boxes) + 48, max(box["y"] + box["height"] for box in boxes) + 40
+    page.screenshot(path=path, clip={"x": left, "y": top, "width": right - left, "height": bottom - top})
+
+
+def main(home: Path) -> None:
+    """Take all pictures of `home`."""
+    if CHROMIUM is None or not home.is_dir():
+        sys.exit(f"needs Chromium on PATH, and {home}: apt-get install chromium; uv run curation demo --home {home}")
+    IMAGES.mkdir(exist_ok=True)
+    with serving(home) as served:
+        with looking_at(served.address, width_px=1300, height_px=1500, pixel_ratio=2) as ui:
+            graph(ui.open(GROUP), IMAGES / "graph.png")
+        with looking_at(served.address, width_px=1400, height_px=1200) as ui:
+            page = ui.open("/assets/sentiment_model")
+            ui.press("Hide navigation")
+            page.get_by_alt_text("confusion matrix").wait_for()
+            page.screenshot(path=IMAGES / "asset_page.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "data-demo").resolve())

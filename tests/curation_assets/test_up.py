@@ -1,0 +1,121 @@
+"""`curation up` from outside: what it says, and that nothing it started outlives it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from curation.errors import CurationError
+from curation_assets.up import up
+from resources.home import REPOSITORY, Home, today
+from tests.deliveries import deliver, review
+from tests.serving import PATIENCE_S, Up, free_port, processes_on, serving
+
+pytestmark = pytest.mark.slow
+
+SURVIVAL_S = 10.0
+LAUNCH = """mutation($job: String!, $day: String!) { launchRun(executionParams: {
+  selector: {pipelineName: $job, repositoryName: "__repository__", repositoryLocationName: "curation_assets.definitions"},
+  executionMetadata: {tags: [
+    {key: "dagster/asset_partition_range_start", value: $day}, {key: "dagster/asset_partition_range_end", value: $day}]}
+}) { __typename ... on PythonError { message } } }"""
+
+SCHEDULES = """{ schedulesOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "curation_assets.definitions"}) {
+  ... on Schedules { results { name scheduleState { status } } } } }"""
+
+
+def asked(address: str, query: str, **variables: str) -> str:
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
+    ) as response:
+        return str(response.read().decode())
+
+
+def page(address: str) -> str:
+    with urllib.request.urlopen(address) as response:
+        return str(response.read().decode())
+
+
+def start_a_run(served: Up, home: Path) -> psutil.Process:
+    """Launch the daily job; its dbt child, once there is one."""
+    answer = asked(served.address, LAUNCH, job="reviews_daily", day=today().isoformat())
+    assert "LaunchRunSuccess" in answer, answer
+    for _ in range(int(PATIENCE_S / 0.2)):
+        for process in processes_on(home):
+            if any(part.endswith("/dbt") for part in process.cmdline()):
+                return process
+        with pytest.raises(subprocess.TimeoutExpired):
+            served.process.wait(0.2)
+    raise AssertionError(f"no dbt process within {PATIENCE_S:.0f} s")
+
+
+def survivors(found: list[psutil.Process], home: Path) -> list[list[str]]:
+    psutil.wait_procs(found, timeout=SURVIVAL_S)
+    return [process.cmdline()[:6] for process in processes_on(home)]
+
+
+def test_ctrl_c_ends_everything_that_up_started_and_up_said_where_it_was_and_that_it_has_no_login(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with serving(tmp_path, port) as served:
+            started = processes_on(tmp_path)
+            told = "\n".join(served.told)
+            assert f"port {port} is taken; trying {port + 1}" in told
+            assert served.address != f"http://127.0.0.1:{port}"
+            assert "no login" in told and "loopback" in told
+            assert '"telemetryEnabled": false' in page(served.address)
+            with pytest.raises(CurationError, match="another `up` serves"):
+                up(Home(tmp_path), free_port(), print)
+            os.killpg(served.process.pid, signal.SIGINT)  # as a terminal does it
+            assert served.process.wait(SURVIVAL_S) == 0
+            assert len(started) >= 5
+            assert survivors(started, tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_neither_sigterm_nor_its_own_death_leaves_a_run_or_its_dbt_behind(tmp_path: Path, number: signal.Signals) -> None:
+    deliver(tmp_path, today(), [review(number) for number in range(60)])
+    with serving(tmp_path) as served:
+        dbt = start_a_run(served, tmp_path)
+        started = processes_on(tmp_path)
+        assert dbt in started
+        served.process.send_signal(number)
+        assert survivors(started, tmp_path) == []
+
+
+def test_plain_dagster_dev_starts_quietly_and_says_that_its_history_is_temporary(tmp_path: Path) -> None:
+    port, words = free_port(), tmp_path / "words"
+    environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"} | {
+        "CURATION_HOME": str(tmp_path / "home")
+    }
+    command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+    with words.open("w") as output:
+        guardian = subprocess.Popen(
+            [sys.executable, "-m", "resources.guardian", *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=REPOSITORY,
+            env=environment,
+        )
+    try:
+        for _ in range(int(PATIENCE_S / 0.2)):
+            if "Serving dagster-webserver" in words.read_text():
+                break
+            with pytest.raises(subprocess.TimeoutExpired):
+                guardian.wait(0.2)
+        assert '"telemetryEnabled": false' in page(f"http://127.0.0.1:{port}")
+        assert "RUNNING" in asked(f"http://127.0.0.1:{port}", SCHEDULES)
+        assert "temporary directory" in words.read_text()
+    finally:
+        guardian.communicate(timeout=SURVIVAL_S)

@@ -1,0 +1,76 @@
+"""`curation up` as tests and pictures need it: started on a free port, its words kept, its processes found. No assertion."""
+
+import contextlib
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from resources.home import REPOSITORY
+
+PATIENCE_S = 180.0  # a start takes 10 s of an idle machine
+
+
+@dataclass
+class Up:
+    """A running `up`; `told` holds the lines that it printed until it served."""
+
+    process: subprocess.Popen[str]
+    address: str
+    told: list[str]
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(home: Path, port: int | None = None) -> Iterator[Up]:
+    """`up` on `home` until the block ends; in a group of its own, as a terminal would start it."""
+    command = [sys.executable, "-m", "curation_assets.cli", "up", "--home", str(home), "--port", str(port or free_port())]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, start_new_session=True)
+    try:
+        yield Up(process, *_told_until_served(process))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_S)
+
+
+def _told_until_served(process: subprocess.Popen[str]) -> tuple[str, list[str]]:
+    lines: queue.Queue[str] = queue.Queue()
+    assert process.stderr is not None
+    threading.Thread(target=_keep, args=(process.stderr, lines), daemon=True).start()
+    told: list[str] = []
+    while True:
+        told.append(lines.get(timeout=PATIENCE_S).strip())
+        if found := re.search(r"http://127\.0\.0\.1:\d+", told[-1]):
+            return found[0], told
+
+
+def _keep(pipe: IO[str], lines: "queue.Queue[str]") -> None:
+    for line in pipe:
+        lines.put(line)
+
+
+def processes_on(home: Path) -> list[psutil.Process]:
+    """Every live process whose environment names `home`, or that was started on it by name."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            on_home = process.environ().get("CURATION_HOME") == str(home) or str(home) in process.cmdline()
+            if on_home and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
