@@ -77,7 +77,7 @@ def demo(
 @app.command()
 def up(
     home: HomeOption = None,
-    port: Annotated[int, typer.Option(help="Port of the UI on 127.0.0.1.")] = 3000,
+    port: Annotated[int, typer.Option(help="Port of the UI on 127.0.0.1.", min=1, max=65485)] = 3000,
     as_json: JsonOption = False,
 ) -> None:
     """Dagster's UI and daemon on one CURATION_HOME, history kept, until Ctrl-C."""
@@ -227,6 +227,10 @@ def draft(
 
     known = declared(dataset)
     drafted = draft_source(name, file, known.dataset)
+    if drafted.malformed:
+        say(f"note: {drafted.malformed:,} of the records read are no JSON objects; they would go to quarantine")
+    if drafted.missing:
+        say(f"note: nothing was found for the required {', '.join(drafted.missing)}: say where it comes from before --write")
     if write:
         add_source(known.sources, drafted.yaml, known.dataset)
         say(f"added to {known.sources}\nnext: uv run curation ingest {dataset} {name} {file}{_home_flag(home)}")

@@ -20,7 +20,7 @@ from curation.errors import CurationError
 from curation.fates import COUNTS, FateBook
 from curation.files import written_whole
 from curation.ingestion.inspection import batch_id
-from curation.ingestion.intake import pending
+from curation.ingestion.intake import Pending, pending
 from curation.ingestion.ledger import Entry, Ledger
 from curation.ingestion.sources import load_sources
 from curation.snapshots.store import SnapshotStore
@@ -96,7 +96,7 @@ def run_dataset(
     days = sorted({batch.day for batch in waiting.batches})
     done = Done()
     if days or not _is_complete(home, known, until):
-        tell(f"{len(waiting.batches)} batches pending, {days[0]} to {days[-1]}" if days else "nothing new in landing; finishing what is missing")
+        tell(_told(waiting, days))
         done = _materialize(home, name, (days or [today()])[0], (days or [today()])[-1], until, tell)
         if done.failure is None:
             _note_complete(home, known, until)
@@ -112,6 +112,14 @@ def run_dataset(
         failure=done.failure,
         step_cpu_s=done.step_cpu_s,
     )
+
+
+def _told(waiting: Pending, days: list[datetime.date]) -> str:
+    if not days:
+        return "nothing new in landing; finishing what is missing"
+    if len(waiting.batches) == 1:
+        return f"1 batch pending: {waiting.batches[0].source} {days[0]}, {waiting.batches[0].why}"
+    return f"{len(waiting.batches)} batches pending, {days[0]} to {days[-1]}"
 
 
 def _batches_seen(home: Home, dataset: str) -> Seen:

@@ -67,7 +67,7 @@ class Home:
             for folder in (self.landing, self.lake, self.snapshots, self.root / "warehouse", self.root / "locks", self.dagster, self.secrets):
                 folder.mkdir(exist_ok=True)
                 if folder != self.landing and not os.access(folder, os.W_OK):  # landing may well be mounted read-only
-                    raise PermissionError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
+                    raise PermissionError(errno.EACCES, "not writable", str(folder))
             self.secrets.chmod(0o700)
             if not (self.dagster / "dagster.yaml").exists():
                 with written_whole(self.dagster / "dagster.yaml") as temporary:

@@ -85,7 +85,7 @@ def quarantined(ledger: Ledger, native_id: str) -> list[dict[str, Any]]:
     """The records in quarantine whose native id could be read and is this one; `fate` is the rule."""
     files = quarantine_files(ledger)
     query = (
-        "select record_id, source, day, file, line, rule as fate, coalesce(field || ': ', '') || reason as reason "
+        "select record_id, source, day, file, line, rule as fate, reason "
         "from read_parquet(?, hive_partitioning = false) where native_id = ? order by record_id"
     )
     return _rows(query, [files, native_id]) if files else []

@@ -243,7 +243,7 @@ class _Intake:
             told.append(f"and {len(violations) - _TOLD_VIOLATIONS} other kinds")
         if len(violations) > 1:
             told.insert(0, f"{bad_share:.1%} of {reading.records:,} records are bad, {self._source.max_bad_share:.1%} may be")
-        command = f'curation accept {self._dataset.name} {self._source.name} {self._day} --reason "..."'
+        command = f'uv run curation accept {self._dataset.name} {self._source.name} {self._day} --reason "..."'
         return f"{self._source.name} {self._day} refused: {'; '.join(told)}; mend the file and run again, or: {command}"
 
 

@@ -1,10 +1,11 @@
-{# Incremental models add what is new by ledger number. Where rows were taken back, or the code changed, adding is not enough:
+{# (A developer's file may be pointed at another home: there the epoch names the home too.)
+   Incremental models add what is new by ledger number. Where rows were taken back, or the code changed, adding is not enough:
    then the epoch differs and the model is built anew from the whole ledger, in ledger order. Each model's epoch is committed with it. #}
 
 {% macro current_epoch() %}
   {% if not execute %}{{ return('') }}{% endif %}
   {% set removals = run_query("select count(*) from glob('" ~ lake() ~ "/ledger/*/seq=*/removed.parquet')").columns[0].values()[0] %}
-  {{ return(var('code_version') ~ '/' ~ removals) }}
+  {{ return(var('code_version') ~ '/' ~ removals ~ ('/' ~ lake() if target.name == 'dev' else '')) }}
 {% endmacro %}
 
 {% macro record_epoch() %}insert or replace into {{ this.schema }}.model_epochs values ('{{ this.identifier }}', '{{ current_epoch() }}'){% endmacro %}

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from curation.errors import CurationError
-from curation_assets.up import up
+from curation_assets.up import answers, up
 from resources.home import REPOSITORY, Home, today
 from tests.deliveries import deliver, review
 from tests.serving import PATIENCE_S, Up, free_port, processes_on, serving
@@ -110,7 +110,7 @@ def test_plain_dagster_dev_starts_quietly_and_says_that_its_history_is_temporary
         )
     try:
         for _ in range(int(PATIENCE_S / 0.2)):
-            if "Serving dagster-webserver" in words.read_text():
+            if answers(port):
                 break
             with pytest.raises(subprocess.TimeoutExpired):
                 guardian.wait(0.2)

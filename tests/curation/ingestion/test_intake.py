@@ -88,7 +88,7 @@ def test_a_day_with_too_many_bad_records_is_refused_whole_and_the_message_says_a
     assert entry.verdict == "refused"
     assert entry.message == (
         "desk 2026-11-20 refused: segment must be a string, 40.0% of 10 records are integers; first at part-0.jsonl line 7; "
-        'mend the file and run again, or: curation accept tickets desk 2026-11-20 --reason "..."'
+        'mend the file and run again, or: uv run curation accept tickets desk 2026-11-20 --reason "..."'
     )
     assert door.ledger.entries() == []
     assert list(door.ledger.refused()) == [("desk", DAY)]
