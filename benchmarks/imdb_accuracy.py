@@ -71,7 +71,9 @@ def measure(reviews: list[Review], seed: int) -> Measurement:
     predicted_s = time.process_time()
     classes = [str(name) for name in pipeline.classes_]
     evaluation = evaluate(test.labels, probabilities, classes, baseline_label=classes[0], slices={}, bootstrap_seed=seed)
-    return Measurement(seed, len(training.texts), evaluation, pipeline[CLASSIFIER].C, trained_s - started_s, predicted_s - trained_s)
+    return Measurement(
+        seed, len(training.texts), evaluation, pipeline[CLASSIFIER].C, trained_s - started_s, predicted_s - trained_s
+    )
 
 
 def _examples(reviews: list[Review]) -> Examples:

@@ -33,5 +33,9 @@ def measured(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str
 
 def printed(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A markdown table."""
-    lines = [header, ["---"] * len(header), *[[f"{value:.2f}" if isinstance(value, float) else str(value) for value in row] for row in rows]]
+    lines = [
+        header,
+        ["---"] * len(header),
+        *[[f"{value:.2f}" if isinstance(value, float) else str(value) for value in row] for row in rows],
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -41,7 +41,10 @@ class Bench:
         """Generated reviews and their truth; made once."""
         raw, truth = self.workshop / f"raw-{rows}-{seed}.jsonl", self.workshop / f"truth-{rows}-{seed}.parquet"
         if not truth.exists():
-            measured([sys.executable, str(self.material / "generate_reviews.py"), str(rows), str(raw), str(truth), str(seed)], cwd=self.material)
+            measured(
+                [sys.executable, str(self.material / "generate_reviews.py"), str(rows), str(raw), str(truth), str(seed)],
+                cwd=self.material,
+            )
         return raw, truth
 
     def land(self, home: Path, raw: Path, day: datetime.date) -> None:
@@ -67,7 +70,11 @@ def import_cost(bench: Bench) -> None:
     code = "from curation_assets.definitions import defs; defs.resolve_all_job_defs()"
     measured([sys.executable, "-c", code], cwd=REPOSITORY)
     bare = measured([sys.executable, "-c", "import dagster, dagster_dbt"], cwd=REPOSITORY).cpu_s
-    bench.add("importing and resolving the definitions, CPU s", round(measured([sys.executable, "-c", code], cwd=REPOSITORY).cpu_s, 2), f"6 (bare imports: {bare:.1f})")
+    bench.add(
+        "importing and resolving the definitions, CPU s",
+        round(measured([sys.executable, "-c", code], cwd=REPOSITORY).cpu_s, 2),
+        f"6 (bare imports: {bare:.1f})",
+    )
 
 
 def small_runs(bench: Bench) -> dict[str, float]:
@@ -87,7 +94,11 @@ def floor(bench: Bench, rows: int) -> float:
     """DuckDB reads the JSON and writes Parquet, nothing else."""
     out = bench.fresh(f"floor-{rows}")
     out.mkdir()
-    return measured([sys.executable, str(bench.material / "peers" / "floor.py"), str(bench.raw(rows)[0])], cwd=out, environment={"OUT": str(out)}).cpu_s
+    return measured(
+        [sys.executable, str(bench.material / "peers" / "floor.py"), str(bench.raw(rows)[0])],
+        cwd=out,
+        environment={"OUT": str(out)},
+    ).cpu_s
 
 
 def peer(bench: Bench, rows: int) -> Cost:
@@ -95,7 +106,21 @@ def peer(bench: Bench, rows: int) -> Cost:
     out = bench.fresh(f"peer-{rows}")
     out.mkdir()
     script = str(bench.material / "peers" / "polars_rensa.py")
-    command = ["uv", "run", "--no-project", "--quiet", "--with", "polars", "--with", "rensa", "--with", "pyarrow", "python", script, str(bench.raw(rows)[0])]
+    command = [
+        "uv",
+        "run",
+        "--no-project",
+        "--quiet",
+        "--with",
+        "polars",
+        "--with",
+        "rensa",
+        "--with",
+        "pyarrow",
+        "python",
+        script,
+        str(bench.raw(rows)[0]),
+    ]
     return measured(command, cwd=out, environment={"OUT": str(out)})
 
 
@@ -132,7 +157,8 @@ def found(bench: Bench, home: Path) -> None:
     bench.add("spam removed", told["spam_rem"], "0.95")
     with duckdb.connect() as connection:
         borderline = connection.execute(
-            "with k as (select distinct review_id from read_parquet(?)), t as (select t.*, k.review_id is not null as kept from read_parquet(?) t left join k using (review_id)) "
+            "with k as (select distinct review_id from read_parquet(?)), "
+            "t as (select t.*, k.review_id is not null as kept from read_parquet(?) t left join k using (review_id)) "
             "select avg((not (c.kept and s.kept))::int), count(*) from t c join t s on s.row = c.src_row "
             "where s.kind = 'orig' and c.kind = 'near' and c.j3 between 0.8 and 0.85",
             [f"{out}/kept.parquet", str(truth)],
@@ -157,7 +183,11 @@ def day_on_history(bench: Bench, history: int) -> float:
 def days_on_history(bench: Bench) -> None:
     """The same day on a long and on a short history."""
     long, short = day_on_history(bench, bench.rows), day_on_history(bench, bench.rows // 10)
-    bench.add(f"10,000-row day less a 1-row day on {bench.rows:,} rows of history, CPU s", round(long, 2), f"1.5 times that on {bench.rows // 10:,} ({short:.2f}), or 2 more")
+    bench.add(
+        f"10,000-row day less a 1-row day on {bench.rows:,} rows of history, CPU s",
+        round(long, 2),
+        f"1.5 times that on {bench.rows // 10:,} ({short:.2f}), or 2 more",
+    )
 
 
 def largest_memory(bench: Bench) -> None:
@@ -172,16 +202,27 @@ def largest_memory(bench: Bench) -> None:
 def main() -> None:
     """Measure what was asked for; print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--material", type=Path, default=REPOSITORY.parent / "shared" / "bench", help="generator, evaluation and peers")
+    parser.add_argument(
+        "--material", type=Path, default=REPOSITORY.parent / "shared" / "bench", help="generator, evaluation and peers"
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--only", nargs="*", choices=["import", "small", "large", "history", "memory"], default=["import", "small", "large", "history", "memory"])
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=["import", "small", "large", "history", "memory"],
+        default=["import", "small", "large", "history", "memory"],
+    )
     parser.add_argument("--workshop", type=Path, default=None, help="keep generated files here between runs")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "bench-results" / "reviews.json")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         bench = Bench(chosen.material, (chosen.workshop or Path(temporary)).resolve(), chosen.rows)
         bench.workshop.mkdir(parents=True, exist_ok=True)
-        parts: dict[str, Callable[[Bench], object]] = {"import": import_cost, "history": days_on_history, "memory": largest_memory}
+        parts: dict[str, Callable[[Bench], object]] = {
+            "import": import_cost,
+            "history": days_on_history,
+            "memory": largest_memory,
+        }
         small: dict[str, float] = {}
         for name in chosen.only:
             if name == "small" or (name == "large" and not small):

@@ -105,7 +105,9 @@ def judge(texts: Labelled) -> dict[str, Any]:
     connection.execute("create table reviews as select * from rows")
     started_s = time.process_time()
     looked = f"select *, {macros.needs_a_look('text')} as looked from reviews"
-    connection.execute(f"create table cleaned as select is_spam, looked, {macros.clean_text('text', 'looked')} as clean from ({looked})")
+    connection.execute(
+        f"create table cleaned as select is_spam, looked, {macros.clean_text('text', 'looked')} as clean from ({looked})"
+    )
     cleaned_s = time.process_time()
     connection.execute(f"create table judged as select is_spam, {macros.spam_rule('clean', 'looked')} as rule from cleaned")
     judged_s = time.process_time()

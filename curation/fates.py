@@ -103,7 +103,10 @@ class FateBook:
             epoch=epoch,
             seq=seq,
             files=files,
-            batches=[BatchFates(source=source, day=day, fates=dict(zip(DECIDED, numbers, strict=True))) for source, day, *numbers in counts],
+            batches=[
+                BatchFates(source=source, day=day, fates=dict(zip(DECIDED, numbers, strict=True)))
+                for source, day, *numbers in counts
+            ],
         )
         with written_whole(self.root / "CURRENT.json") as temporary:
             temporary.write_text(current.model_dump_json(indent=1))
@@ -117,7 +120,8 @@ class FateBook:
             connection.register("wanted", keys)
             return connection.execute(
                 f"select {key}, arg_max(fate, place) as fate, arg_max(rule, place) as rule, arg_max(duplicate_of, place) as duplicate_of "
-                f"from (select *, {{'no': record_no, 'at': decided_at_seq}} as place from read_parquet(?) semi join wanted using ({key})) group by all",
+                f"from (select *, {{'no': record_no, 'at': decided_at_seq}} as place from read_parquet(?) semi join wanted using ({key})) "
+                "group by all",
                 [self.files()],
             ).to_arrow_table()
 

@@ -26,7 +26,9 @@ class Freshness:
     def told(self) -> str:
         """One sentence for a person."""
         state = "LATE" if self.is_late else "fresh"
-        return f"{self.source}: {state}, newest day {self.newest_day}, the next was due {24 + self.deadline_h:.0f} h after it began"
+        return (
+            f"{self.source}: {state}, newest day {self.newest_day}, the next was due {24 + self.deadline_h:.0f} h after it began"
+        )
 
 
 def freshness(ledger: Ledger, sources: Mapping[str, Source], now: datetime.datetime) -> list[Freshness]:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 # Numbers are bounded, for html.unescape raises ValueError at more than 4,300 digits. A name without its semicolon and
 # before `=` is a parameter of an address (`?a=1&copy=2`), not a copyright sign.
-REFERENCE = re.compile(r"&(?:#[0-9]{1,10}+(?![0-9]);?|#[xX][0-9a-fA-F]{1,8}+(?![0-9a-fA-F]);?|(?P<name>[A-Za-z][A-Za-z0-9]{1,31}+(?:;|(?!=))))")
+REFERENCE = re.compile(
+    r"&(?:#[0-9]{1,10}+(?![0-9]);?|#[xX][0-9a-fA-F]{1,8}+(?![0-9a-fA-F]);?|(?P<name>[A-Za-z][A-Za-z0-9]{1,31}+(?:;|(?!=))))"
+)
 DIGITS = "0123456789"
 # C0 controls but white space, DEL, and Unicode's Default_Ignorable_Code_Point: soft hyphen, joiners, direction marks and
 # overrides, byte order mark, variation selectors, fillers, tags.

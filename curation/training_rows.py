@@ -58,7 +58,12 @@ def _register_subjects(connection: duckdb.DuckDBPyConnection, dataset: Dataset, 
 
 
 def training_rows(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, policy: TrainingPolicy, sources: Mapping[str, Source], relation: str, key: bytes
+    connection: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    policy: TrainingPolicy,
+    sources: Mapping[str, Source],
+    relation: str,
+    key: bytes,
 ) -> str:
     """Create temp view `training_rows` over curated `relation` and return its name: one row per labelled, kept record.
 

@@ -19,13 +19,18 @@ from curation.errors import CurationError
 from curation_assets import tables
 from resources.home import QUIET, Home, today
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help="Training data that curates itself.")
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help="Training data that curates itself."
+)
 sources_app = typer.Typer(no_args_is_help=True, help="Declare where a dataset's records come from.")
 dvc_app = typer.Typer(no_args_is_help=True, help="Landing and snapshots under stock DVC.")
 app.add_typer(sources_app, name="sources")
 app.add_typer(dvc_app, name="dvc")
 
-HomeOption = Annotated[Path | None, typer.Option("--home", help="CURATION_HOME: the folder with all state. Default: $CURATION_HOME, or data/ in the repository.")]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="CURATION_HOME: the folder with all state. Default: $CURATION_HOME, or data/ in the repository."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 DatasetArgument = Annotated[str, typer.Argument(help="The dataset, such as reviews.")]
 
@@ -148,7 +153,11 @@ def accept(
     assert when is not None
     where = Home.find(home).prepare()
     Ledger(where.lake, dataset).accept(source, when, reason, datetime.datetime.now(datetime.UTC))
-    answer({"accepted": f"{source}/{when}", "reason": reason}, as_json, f"accepted {source} {when}\nnext: uv run curation run {dataset}{_home_flag(home)}")
+    answer(
+        {"accepted": f"{source}/{when}", "reason": reason},
+        as_json,
+        f"accepted {source} {when}\nnext: uv run curation run {dataset}{_home_flag(home)}",
+    )
 
 
 @app.command()
@@ -169,7 +178,9 @@ def quarantine(
 
 
 @app.command()
-def status(dataset: Annotated[str, typer.Argument(help="The dataset.")] = "reviews", home: HomeOption = None, as_json: JsonOption = False) -> None:
+def status(
+    dataset: Annotated[str, typer.Argument(help="The dataset.")] = "reviews", home: HomeOption = None, as_json: JsonOption = False
+) -> None:
     """What there is, what waits, what is late, what is refused."""
     from curation_assets.status import status_of
 
@@ -178,7 +189,12 @@ def status(dataset: Annotated[str, typer.Argument(help="The dataset.")] = "revie
 
 
 @app.command()
-def why(identity: Annotated[str, typer.Argument(metavar="ID", help="A native id or a uid.")], dataset: Annotated[str, typer.Option(help="The dataset.")] = "reviews", home: HomeOption = None, as_json: JsonOption = False) -> None:
+def why(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="A native id or a uid.")],
+    dataset: Annotated[str, typer.Option(help="The dataset.")] = "reviews",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """A record's whole way in: every delivery of it, its file and line, and what became of each."""
     from curation_assets.status import way_in
 
@@ -202,7 +218,9 @@ def diff(
 
 
 @app.command()
-def verify(dataset: Annotated[str, typer.Argument(help="The dataset.")] = "reviews", home: HomeOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    dataset: Annotated[str, typer.Argument(help="The dataset.")] = "reviews", home: HomeOption = None, as_json: JsonOption = False
+) -> None:
     """Hold everything on disk against what was recorded of it. Exit code 1 where something differs."""
     from curation_assets.status import verified
 
@@ -262,7 +280,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CurationError as error:
         _fail(error, "--json" in given)
     except OSError as error:  # a disk that is full or read-only may say so anywhere
-        mended = CurationError(f"{error.filename or 'the disk'}: {error.strerror or error}", "make room or mend its permissions, then try again")
+        mended = CurationError(
+            f"{error.filename or 'the disk'}: {error.strerror or error}", "make room or mend its permissions, then try again"
+        )
         _fail(mended, "--json" in given)
 
 

@@ -37,7 +37,11 @@ def dbt_executable() -> str:
 def _parsed_after(manifest: Path) -> bool:
     if not manifest.exists():
         return False
-    sources = [path for path in PROJECT.rglob("*") if path.suffix in {".sql", ".py", ".yml"} and "target" not in path.relative_to(PROJECT).parts]
+    sources = [
+        path
+        for path in PROJECT.rglob("*")
+        if path.suffix in {".sql", ".py", ".yml"} and "target" not in path.relative_to(PROJECT).parts
+    ]
     return manifest.stat().st_mtime >= max(path.stat().st_mtime for path in [*sources, REPOSITORY / "profiles.yml"])
 
 
@@ -48,14 +52,27 @@ def prepared_manifest() -> Path:
         if not _parsed_after(MANIFEST):
             workshop = MANIFEST.with_name("parse")
             parsed = subprocess.run(
-                [dbt_executable(), "--quiet", "parse", "--project-dir", str(PROJECT), "--profiles-dir", str(REPOSITORY), "--target-path", str(workshop)],
+                [
+                    dbt_executable(),
+                    "--quiet",
+                    "parse",
+                    "--project-dir",
+                    str(PROJECT),
+                    "--profiles-dir",
+                    str(REPOSITORY),
+                    "--target-path",
+                    str(workshop),
+                ],
                 capture_output=True,
+                check=False,
                 text=True,
                 cwd=REPOSITORY,
                 env={**os.environ, "DBT_LOG_PATH": str(workshop)},
             )
             if parsed.returncode != 0:
-                raise CurationError(f"dbt cannot parse the project:\n{parsed.stdout}{parsed.stderr}", "mend the model that dbt names")
+                raise CurationError(
+                    f"dbt cannot parse the project:\n{parsed.stdout}{parsed.stderr}", "mend the model that dbt names"
+                )
             for name in ("partial_parse.msgpack", "manifest.json"):
                 (workshop / name).replace(MANIFEST.with_name(name))
             shutil.rmtree(workshop)
@@ -97,7 +114,9 @@ def dbt_resource() -> DbtCliResource:
     return Dbt(project_dir=str(PROJECT), profiles_dir=str(REPOSITORY), target="run", dbt_executable=dbt_executable())
 
 
-def build_then(context: dg.AssetExecutionContext, dbt: DbtCliResource, home: Home, after: Callable[[], Metadata]) -> Iterator[Any]:
+def build_then(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, home: Home, after: Callable[[], Metadata]
+) -> Iterator[Any]:
     """One `dbt build` of what the run selected, without unit tests; then `after`, and dbt's events with the metadata it returns.
 
     The events are held back until dbt's process has ended: before, nobody else could read the warehouse.
@@ -126,4 +145,7 @@ def build_then(context: dg.AssetExecutionContext, dbt: DbtCliResource, home: Hom
 
 def _worth_showing(of_dbt: Mapping[str, Any], of_dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     """The dataset's own figures first, and of dbt's no ids: the run's log has them."""
-    return {**of_dataset, **{name: value for name, value in of_dbt.items() if name not in {"unique_id", "invocation_id", "status"}}}
+    return {
+        **of_dataset,
+        **{name: value for name, value in of_dbt.items() if name not in {"unique_id", "invocation_id", "status"}},
+    }

@@ -41,7 +41,9 @@ class DemoReport:
         if unchanged == len(self.last.batches):
             lines.append("nothing new: all batches, the snapshot and the model are unchanged")
         lines += [tables.snapshot_line(self.last.snapshot), tables.model_line(self.last.model)]
-        lines += [f"FAILED: {report.failure}" for report in (self.drill, self.last) if report and report.failure and not report.refused]
+        lines += [
+            f"FAILED: {report.failure}" for report in (self.drill, self.last) if report and report.failure and not report.refused
+        ]
         flag = f"--home {shlex.quote(str(self.home))}"
         lines += [f"look around: uv run curation quarantine reviews {flag}", f"next: uv run curation up {flag}"]
         return "\n".join(lines)
@@ -54,11 +56,16 @@ def run_demo(home: Home, shown_as: Path, tell: Tell) -> DemoReport:
     """
     home.prepare()
     sample = write_sample(home.landing, first_day_of_sample(home.landing, today()))
-    tell(f"{sample.records:,} generated reviews over {len(sample.days)} days in {home.landing / REVIEWS.name}" + ("" if sample.new_files else " (unchanged)"))
+    tell(
+        f"{sample.records:,} generated reviews over {len(sample.days)} days in {home.landing / REVIEWS.name}"
+        + ("" if sample.new_files else " (unchanged)")
+    )
     drill = None
     if not sample.drill.is_mended:
         write_drill(sample.drill)
-        tell(f"day five, {sample.drill.source}: {sample.drill.integers:,} of {sample.drill.records:,} user_segment values turned into integers")
+        tell(
+            f"day five, {sample.drill.source}: {sample.drill.integers:,} of {sample.drill.records:,} user_segment values turned into integers"
+        )
         drill = run_dataset(home, REVIEWS.name, None, None, "curated", WAIT_S, tell)
         for entry in drill.refused:
             tell(f"\nrefused, as it should be: {entry['message']}\n")

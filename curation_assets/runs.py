@@ -103,7 +103,9 @@ def run_dataset(
     return RunReport(
         dataset=name,
         batches=_batches_now(home, name, batches_before, first or datetime.date.min, last or datetime.date.max),
-        refused=[_refusal(entry) for entry in ledger.refused().values() if (first or entry.day) <= entry.day <= (last or entry.day)],
+        refused=[
+            _refusal(entry) for entry in ledger.refused().values() if (first or entry.day) <= entry.day <= (last or entry.day)
+        ],
         problems=[f"{problem.message}; {problem.fix}" for problem in waiting.problems],
         notices=waiting.notices,
         snapshot=_with_state(_snapshot(home, name), snapshot_before),
@@ -124,7 +126,10 @@ def _told(waiting: Pending, days: list[datetime.date]) -> str:
 
 def _batches_seen(home: Home, dataset: str) -> Seen:
     entries = list(Ledger(home.lake, dataset).latest().values())
-    return {batch_id(entry): (entry.seq, counts) for entry, counts in zip(entries, counts_by_batch(home, dataset, entries), strict=True)}
+    return {
+        batch_id(entry): (entry.seq, counts)
+        for entry, counts in zip(entries, counts_by_batch(home, dataset, entries), strict=True)
+    }
 
 
 def _batches_now(home: Home, dataset: str, before: Seen, first: datetime.date, last: datetime.date) -> list[dict[str, Any]]:
@@ -204,7 +209,11 @@ def _noted(path: Path) -> dict[str, Any] | None:
 def _is_complete(home: Home, known: Declared, until: str) -> bool:
     note = home.root / "runs" / f"{known.dataset.name}.json"
     told = _noted(note)
-    if told is None or not home.warehouse(known.dataset.name).exists() or FateBook(home.lake, known.dataset.name).current() is None:
+    if (
+        told is None
+        or not home.warehouse(known.dataset.name).exists()
+        or FateBook(home.lake, known.dataset.name).current() is None
+    ):
         return not Ledger(home.lake, known.dataset.name).entries()
     reached = UNTIL.index(told.pop("until")) >= UNTIL.index(until)
     return bool(reached and told == _completion(home, known))
@@ -259,7 +268,9 @@ def _materialize(home: Home, name: str, first: datetime.date, last: datetime.dat
             )
     except (OSError, OperationalError) as error:
         why = str(error).splitlines()[0]
-        raise CurationError(f"cannot keep the run's history in {home.dagster}: {why}", "make room or mend its permissions, then run again") from error
+        raise CurationError(
+            f"cannot keep the run's history in {home.dagster}: {why}", "make room or mend its permissions, then run again"
+        ) from error
     if result.success:
         return Done(run_id, None, progress.cpu_s)
     told = progress.failures or [f"run {run_id} failed"]

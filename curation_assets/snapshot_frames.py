@@ -24,7 +24,13 @@ def shape_failures(folder: Path, manifest: Manifest) -> tuple[int, list[list[Any
     import polars as pl
     from pandera.errors import SchemaErrors
 
-    types: dict[str, Any] = {"string": pl.String, "integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean, "timestamp": pl.Datetime("us", "UTC")}
+    types: dict[str, Any] = {
+        "string": pl.String,
+        "integer": pl.Int64,
+        "number": pl.Float64,
+        "boolean": pl.Boolean,
+        "timestamp": pl.Datetime("us", "UTC"),
+    }
     rules: dict[str, list[pa.Check]] = {
         "text": [pa.Check.str_length(min_value=1)],
         "label": [pa.Check.isin(manifest.labels)],
@@ -33,7 +39,12 @@ def shape_failures(folder: Path, manifest: Manifest) -> tuple[int, list[list[Any
     needed = {manifest.key, "source", *rules}
     schema = pa.DataFrameSchema(
         {
-            column.name: pa.Column(types[column.type], rules.get(column.name, []), nullable=column.name not in needed, unique=column.name == manifest.key)
+            column.name: pa.Column(
+                types[column.type],
+                rules.get(column.name, []),
+                nullable=column.name not in needed,
+                unique=column.name == manifest.key,
+            )
             for column in manifest.columns
         },
         strict=True,
@@ -45,5 +56,7 @@ def shape_failures(folder: Path, manifest: Manifest) -> tuple[int, list[list[Any
         try:
             schema.validate(frame, lazy=True)
         except SchemaErrors as error:
-            failures += [[case["column"], case["check"], case["failure_case"]] for case in error.failure_cases.head(20).to_dicts()]
+            failures += [
+                [case["column"], case["check"], case["failure_case"]] for case in error.failure_cases.head(20).to_dicts()
+            ]
     return rows, failures

@@ -35,8 +35,14 @@ def status_of(home: Home, name: str) -> dict[str, Any]:
         "pending": [{"source": batch.source, "day": batch.day.isoformat(), "why": batch.why} for batch in waiting.batches],
         "problems": [f"{problem.message}; {problem.fix}" for problem in waiting.problems],
         "notices": waiting.notices,
-        "refused": [{"source": entry.source, "day": entry.day.isoformat(), "message": entry.message} for entry in ledger.refused().values()],
-        "batches": [{"source": entry.source, "day": entry.day.isoformat(), **counted} for entry, counted in zip(entries, counts, strict=True)],
+        "refused": [
+            {"source": entry.source, "day": entry.day.isoformat(), "message": entry.message}
+            for entry in ledger.refused().values()
+        ],
+        "batches": [
+            {"source": entry.source, "day": entry.day.isoformat(), **counted}
+            for entry, counted in zip(entries, counts, strict=True)
+        ],
         "freshness": [
             {"source": state.source, "newest_day": state.newest_day.isoformat(), "is_late": state.is_late, "told": state.told}
             for state in freshness(ledger, sources, datetime.datetime.now(datetime.UTC))
@@ -56,8 +62,10 @@ def way_in(home: Home, name: str, identity: str) -> list[dict[str, Any]]:
     published = FateBook(home.lake, name).current()
     told += undecided(ledger, known.dataset.key, identity, published.seq if published else 0)
     if not told:
+        shown = f"{identity if identity.isprintable() else ascii(identity):.100}"
         raise CurationError(
-            f"{identity if identity.isprintable() else ascii(identity):.100} is in no batch of {name}", "give a native id or a uid as delivered; `curation status` lists what is still pending"
+            f"{shown} is in no batch of {name}",
+            "give a native id or a uid as delivered; `curation status` lists what is still pending",
         )
     return sorted(told, key=lambda record: (str(record["day"]), str(record["file"]), int(record["line"])))
 
@@ -67,7 +75,9 @@ def difference(home: Home, name: str, a: str, b: str) -> dict[str, Any]:
     from curation.snapshots.difference import diff
 
     known, book = declared(name), FateBook(home.lake, name)
-    return diff(SnapshotStore(home.snapshots), name, a, b, fates=lambda keys: book.last_of(keys, known.dataset.key)).model_dump(mode="json")
+    return diff(SnapshotStore(home.snapshots), name, a, b, fates=lambda keys: book.last_of(keys, known.dataset.key)).model_dump(
+        mode="json"
+    )
 
 
 def verified(home: Home, name: str) -> dict[str, Any]:
@@ -76,6 +86,15 @@ def verified(home: Home, name: str) -> dict[str, Any]:
 
     declared(name)
     judged = verify_dataset(SnapshotStore(home.snapshots), name)
-    findings = [f"{problem.file}: {problem.what}: expected {problem.expected}, found {problem.found}" for problem in judged.problems]
+    findings = [
+        f"{problem.file}: {problem.what}: expected {problem.expected}, found {problem.found}" for problem in judged.problems
+    ]
     findings += ledger_findings(Ledger(home.lake, name), home.landing, name)
-    return {"dataset": name, "versions": judged.versions, "files": judged.files, "bytes": judged.bytes, "intact": not findings, "findings": findings}
+    return {
+        "dataset": name,
+        "versions": judged.versions,
+        "files": judged.files,
+        "bytes": judged.bytes,
+        "intact": not findings,
+        "findings": findings,
+    }

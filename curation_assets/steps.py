@@ -57,7 +57,9 @@ def freeze(home: Home, known: Declared) -> Snapshot:
     delivered = {entry.source for entry in entries.values()}
     sources = {name: source for name, source in load_sources(known.sources, dataset).items() if name in delivered}
     if not entries:
-        raise CurationError(f"nothing has been accepted into {dataset.name} yet", f"curation ingest {dataset.name} SOURCE FILE, then run again")
+        raise CurationError(
+            f"nothing has been accepted into {dataset.name} yet", f"curation ingest {dataset.name} SOURCE FILE, then run again"
+        )
     with reading(home, dataset.name) as connection:
         relation = training_rows(connection, dataset, known.policy, sources, known.curated, home.subject_key())
         written = SnapshotStore(home.snapshots).write(
@@ -78,6 +80,8 @@ def freeze(home: Home, known: Declared) -> Snapshot:
             connection,
             relation,
         )
+    if not written.is_new:
+        check_as_written(written.folder, written.manifest)
     if written.is_new and dvc.is_initialised(home.root):
         dvc.add_snapshot(home.root, dataset.name, written.manifest.version)
     return written
@@ -85,24 +89,41 @@ def freeze(home: Home, known: Declared) -> Snapshot:
 
 def _columns(key: str, sources: dict[str, Any]) -> tuple[Column, ...]:
     types = {"varchar": "string", "bigint": "integer", "double": "number", "boolean": "boolean"}
-    fixed = {key: "string", "source": "string", "item_id": "string", "text": "string", "label": "string", "rating": "number", "weight": "number"}
+    fixed = {
+        key: "string",
+        "source": "string",
+        "item_id": "string",
+        "text": "string",
+        "label": "string",
+        "rating": "number",
+        "weight": "number",
+    }
     extras = {name: types[kind] for name, kind in extra_columns(sources).items()}
     return tuple(Column.model_validate({"name": name, "type": kind}) for name, kind in {**fixed, **extras}.items())
+
+
+def check_as_written(folder: Path, manifest: Manifest, split: str | None = None) -> None:
+    """CurationError naming the first data part, of one split or all, that someone edited or removed."""
+    for path, file in sorted(manifest.data_parts(split).items()):
+        if not (folder / path).is_file() or sha256_of_file(folder / path) != file.sha256:
+            raise CurationError(
+                f"{folder / path} is not as {manifest.version} was written; nothing is trained on it",
+                f"restore it from a backup or with `dvc pull`; curation verify {manifest.dataset} lists all that differs",
+            )
 
 
 def _split(folder: Path, manifest: Manifest, split: str) -> Any:
     """The rows of one split as a polars frame, in the snapshot's order. CurationError when they are not those that were written."""
     import polars as pl
 
-    parts = {folder / path: file for path, file in sorted(manifest.data_parts(split).items())}
-    for part, file in parts.items():
-        if not part.is_file() or sha256_of_file(part) != file.sha256:
-            raise CurationError(
-                f"{part} is not as {manifest.version} was written; nothing is trained on it",
-                f"restore it from a backup or with `dvc pull`; curation verify {manifest.dataset} lists all that differs",
-            )
+    check_as_written(folder, manifest, split)
+    parts = [folder / path for path in sorted(manifest.data_parts(split))]
     columns = ["source", "text", "label", "weight"]
-    return pl.concat([pl.read_parquet(part, columns=columns) for part in parts]) if parts else pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    return (
+        pl.concat([pl.read_parquet(part, columns=columns) for part in parts])
+        if parts
+        else pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    )
 
 
 def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
@@ -113,7 +134,9 @@ def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
     store = SnapshotStore(home.snapshots)
     manifest = store.manifest(name)
     rows, tuning, held_out = (_split(store.folder(name, manifest.version), manifest, split) for split in SPLITS)
-    examples, validation = (classifier.Examples(*(part[column].to_list() for column in ("text", "label", "weight"))) for part in (rows, tuning))
+    examples, validation = (
+        classifier.Examples(*(part[column].to_list() for column in ("text", "label", "weight"))) for part in (rows, tuning)
+    )
     pipeline = classifier.train(examples, validation, known.training)
     judged = evaluation.evaluate(
         held_out["label"].to_list(),
@@ -129,10 +152,17 @@ def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
     path = workshop / "model.skops"
     version = registry.record(name, _as_trained(path, artefact.save(pipeline, path), manifest, parameters, judged))
     path.unlink()
-    told = {"version": version.version, "snapshot_version": manifest.version, "snapshot_digest": manifest.digest, "metrics": judged.as_metrics()}
+    told = {
+        "version": version.version,
+        "snapshot_version": manifest.version,
+        "snapshot_digest": manifest.digest,
+        "metrics": judged.as_metrics(),
+    }
     with written_whole(_model_note(home, name)) as temporary:
         temporary.write_text(json.dumps(told | {"evaluation": judged.as_json()}))
-    balance = {split: {label: manifest.rows_of(split=split, label=label) for label in manifest.labels} for split in manifest.counts}
+    balance = {
+        split: {label: manifest.rows_of(split=split, label=label) for label in manifest.labels} for split in manifest.counts
+    }
     return Trained(version, judged, manifest.version, balance)
 
 
@@ -168,4 +198,3 @@ def model_told(home: Home, dataset: str) -> dict[str, Any] | None:
 
 def _model_note(home: Home, dataset: str) -> Path:
     return home.mlflow / f"{dataset}.json"
-

@@ -12,7 +12,9 @@ DECIDING = ("dbt_project/models", "dbt_project/macros", "curation/text.py", "cur
 def code_version() -> str:
     """Sixteen hex digits; where they change, the warehouse is built anew from the ledger."""
     roots = [REPOSITORY / name for name in DECIDING]
-    files = sorted(path for root in roots for path in ([root] if root.is_file() else root.rglob("*")) if path.suffix in {".sql", ".py"})
+    files = sorted(
+        path for root in roots for path in ([root] if root.is_file() else root.rglob("*")) if path.suffix in {".sql", ".py"}
+    )
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes() + b"\0")

@@ -25,6 +25,7 @@ QUIET = {
 }
 """Environment that keeps every tool we start from reporting home."""
 
+
 def today() -> datetime.date:
     """Today in UTC, the calendar of every arrival day."""
     return datetime.datetime.now(datetime.UTC).date()
@@ -64,7 +65,15 @@ class Home:
             self.root.mkdir(parents=True, exist_ok=True)
             self.root.chmod(0o700)
             self._check_format()
-            for folder in (self.landing, self.lake, self.snapshots, self.root / "warehouse", self.root / "locks", self.dagster, self.secrets):
+            for folder in (
+                self.landing,
+                self.lake,
+                self.snapshots,
+                self.root / "warehouse",
+                self.root / "locks",
+                self.dagster,
+                self.secrets,
+            ):
                 folder.mkdir(exist_ok=True)
                 if folder != self.landing and not os.access(folder, os.W_OK):  # landing may well be mounted read-only
                     raise PermissionError(errno.EACCES, "not writable", str(folder))
@@ -73,14 +82,19 @@ class Home:
                 with written_whole(self.dagster / "dagster.yaml") as temporary:
                     temporary.write_bytes((REPOSITORY / "dagster.yaml").read_bytes())
         except OSError as error:
-            raise CurationError(f"cannot write to {error.filename or self.root}: {error.strerror}", "free some space, mend its permissions, or choose another folder with --home") from error
+            told = f"cannot write to {error.filename or self.root}: {error.strerror}"
+            raise CurationError(told, "free some space, mend its permissions, or choose another folder with --home") from error
         return self
 
     def _check_place(self) -> None:
         if REPOSITORY.is_relative_to(self.root):  # the folders `dagster` and `mlflow` would hide the packages of that name
             raise CurationError(f"{self.root} holds the code", "choose a folder for the state alone, such as --home data")
-        if found := sorted({character for character in str(self.root) if character in PATTERN_CHARACTERS or not character.isprintable()}):
-            raise CurationError(f"{ascii(str(self.root))} holds {' '.join(map(ascii, found))}", "choose a folder without such characters in its path")
+        if found := sorted(
+            {character for character in str(self.root) if character in PATTERN_CHARACTERS or not character.isprintable()}
+        ):
+            raise CurationError(
+                f"{str(self.root)!a} holds {' '.join(map(ascii, found))}", "choose a folder without such characters in its path"
+            )
 
     def checked(self) -> "Home":
         """Return self, for who only reads; CurationError on a newer format or a home that is no folder. Writes nothing."""
@@ -99,7 +113,8 @@ class Home:
         found = path.read_bytes().decode("ascii", "replace").strip()
         if not (found.isdecimal() and int(found) <= FORMAT):
             raise CurationError(
-                f"{self.root} has format {found!r}; this version reads up to {FORMAT}", "update the code, or use another folder with --home"
+                f"{self.root} has format {found!r}; this version reads up to {FORMAT}",
+                "update the code, or use another folder with --home",
             )
 
     def subject_key(self) -> bytes:

@@ -155,7 +155,9 @@ class ModelRegistry:
         from mlflow.entities import Metric, Param, RunStatus
 
         experiment = client.get_experiment_by_name(dataset)
-        experiment_id = experiment.experiment_id if experiment else client.create_experiment(dataset, f"{ARTEFACT_SCHEME}{dataset}")
+        experiment_id = (
+            experiment.experiment_id if experiment else client.create_experiment(dataset, f"{ARTEFACT_SCHEME}{dataset}")
+        )
         earlier = client.search_runs([experiment_id], f"tags.`{IDENTITY_TAG}` = '{identity}'", max_results=1)
         run_name = f"{dataset} {model.snapshot_version}"
         run = earlier[0] if earlier else client.create_run(experiment_id, tags=_tags(model, identity), run_name=run_name)
@@ -166,7 +168,10 @@ class ModelRegistry:
         # The run's own start as the time of every metric: taken up again, they are the same rows and not a second history.
         client.log_batch(
             run_id,
-            metrics=[Metric(NOT_IN_A_METRIC_NAME.sub("_", name), float(value), started_at, 0) for name, value in sorted(model.metrics.items())],
+            metrics=[
+                Metric(NOT_IN_A_METRIC_NAME.sub("_", name), float(value), started_at, 0)
+                for name, value in sorted(model.metrics.items())
+            ],
             params=[Param(name, str(value)) for name, value in sorted(model.parameters.items())],
         )
         client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))

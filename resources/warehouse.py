@@ -25,7 +25,9 @@ def reading(home: Home, dataset: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that cannot write the warehouse; temp views and what spills go to a folder of their own."""
     path = home.warehouse(dataset)
     if not path.exists():
-        raise CurationError(f"{path} does not exist: the dbt models of {dataset} have never been built", f"curation run {dataset}")
+        raise CurationError(
+            f"{path} does not exist: the dbt models of {dataset} have never been built", f"curation run {dataset}"
+        )
     spill = home.lake / "tmp" / dataset / "spill"
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",

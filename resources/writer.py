@@ -40,7 +40,8 @@ def sole_writer(lock: Path, run: str, wait_s: float = WAIT_S) -> Iterator[None]:
             held.acquire(timeout=max(0.0, deadline - time.monotonic()))
         except Timeout:
             raise CurationError(
-                f"{lock.stem} is still being written by {_holder(told)} after {wait_s:.0f} s", "let it end, or wait longer with --wait SECONDS"
+                f"{lock.stem} is still being written by {_holder(told)} after {wait_s:.0f} s",
+                "let it end, or wait longer with --wait SECONDS",
             ) from None
     try:
         told.write_text(json.dumps({"run": run, "pid": os.getpid()}))

@@ -61,7 +61,10 @@ def files_in(folder: Path, landing: Path) -> list[Path]:
     for path in _visible(folder):
         _check_name(path)
         if leads_out(path, landing):
-            raise CurationError(f"{path} is a link that leads out of landing", "replace it by the file itself: curation ingest DATASET SOURCE FILE")
+            raise CurationError(
+                f"{path} is a link that leads out of landing",
+                "replace it by the file itself: curation ingest DATASET SOURCE FILE",
+            )
         try:
             is_file = stat.S_ISREG(path.stat().st_mode)
         except OSError as error:
@@ -74,22 +77,28 @@ def files_in(folder: Path, landing: Path) -> list[Path]:
 
 def _visible(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
-        yield from sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.name.endswith(UNFINISHED))
+        yield from sorted(
+            path for path in folder.iterdir() if not path.name.startswith(".") and not path.name.endswith(UNFINISHED)
+        )
 
 
 def _check_name(path: Path) -> None:
     if not can_be_kept(path.name):
-        raise CurationError(f"{path.parent} holds {ascii(path.name)}: records could not tell where they come from", "rename it: UTF-8, no control characters")
+        told = f"{path.parent} holds {path.name!a}: records could not tell where they come from"
+        raise CurationError(told, "rename it: UTF-8, no control characters")
 
 
 def _check_source(folder: Path, landing: Path, sources: Collection[str]) -> None:
     _check_name(folder)
     if not folder.is_dir():
-        raise CurationError(f"{folder} is no folder of arrival days", f"take it in by: curation ingest {folder.parent.name} SOURCE {folder.name}")
+        raise CurationError(
+            f"{folder} is no folder of arrival days", f"take it in by: curation ingest {folder.parent.name} SOURCE {folder.name}"
+        )
     if folder.name not in sources:
         declare = f"declare it (curation sources draft {folder.name} FILE --write), or " if NAME.fullmatch(folder.name) else ""
         raise CurationError(
-            f"{folder}: {folder.name!r} is no declared source; there are {', '.join(sorted(sources)) or 'none'}", f"{declare}rename the folder"
+            f"{folder}: {folder.name!r} is no declared source; there are {', '.join(sorted(sources)) or 'none'}",
+            f"{declare}rename the folder",
         )
     if leads_out(folder, landing):
         raise CurationError(f"{folder} is a link that leads out of landing", "replace it by a folder")
@@ -106,5 +115,7 @@ def _checked_day(folder: Path, today: datetime.date) -> datetime.date:
     if day < FIRST_DAY:
         raise CurationError(f"{folder} lies before {FIRST_DAY}, the first day there is", "rename it to the day the files arrived")
     if day > today:
-        raise CurationError(f"{folder} lies in the future: today is {today.isoformat()} (UTC)", "rename it to the day the files arrived")
+        raise CurationError(
+            f"{folder} lies in the future: today is {today.isoformat()} (UTC)", "rename it to the day the files arrived"
+        )
     return day

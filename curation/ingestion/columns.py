@@ -35,7 +35,13 @@ _TAKEN: dict[str, frozenset[type]] = {
     "boolean": frozenset({bool}),
     "any": frozenset({str, int, float, bool}),
 }
-_EXPECTED = {"string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false", "any": "a string, number or boolean"}
+_EXPECTED = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "any": "a string, number or boolean",
+}
 _NULLS: frozenset[type] = frozenset({type(None), Missing})
 _INT64 = 2**63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -219,7 +225,9 @@ def _value_rules(rule: FieldRule) -> Iterator[_Rule]:
 
 def _bounds(minimum: float | None, maximum: float | None) -> Iterator[_Rule]:
     if minimum is not None:
-        yield _Rule(f"must be at least {minimum:g}", "less", lambda values: min(values) >= minimum, lambda value: value >= minimum)
+        yield _Rule(
+            f"must be at least {minimum:g}", "less", lambda values: min(values) >= minimum, lambda value: value >= minimum
+        )
     if maximum is not None:
         yield _Rule(f"must be at most {maximum:g}", "more", lambda values: max(values) <= maximum, lambda value: value <= maximum)
 

@@ -18,7 +18,13 @@ from curation.ingestion.columns import Break, ColumnCheck, Delivered, column_che
 from curation.ingestion.sources import Source
 
 # Canonical types of extra fields.
-EXTRA_TYPES: dict[str, FieldType] = {"string": "string", "integer": "integer", "number": "number", "boolean": "boolean", "any": "string"}
+EXTRA_TYPES: dict[str, FieldType] = {
+    "string": "string",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+    "any": "string",
+}
 _ARROW = {
     "string": pa.string(),
     "integer": pa.int64(),

@@ -149,7 +149,9 @@ def _alike_by_content(field: CanonicalField, keys: list[Key]) -> list[Key]:
     if field.type == "timestamp":
         return strings
     if field.type == "rating":
-        return [key for key in keys if 2 <= len(set(key.values)) <= 12 and len(numbers_of(key)) >= FITTING_SHARE * len(key.values)]
+        return [
+            key for key in keys if 2 <= len(set(key.values)) <= 12 and len(numbers_of(key)) >= FITTING_SHARE * len(key.values)
+        ]
     if field.type == "string" and field.required:
         by_length = sorted(strings, key=lambda key: -sum(len(str(value)) for value in key.values))
         return [key for key in by_length if sum(len(str(value)) for value in key.values) >= 20 * len(key.values)]

@@ -212,7 +212,9 @@ def guess_scale(key: Key) -> ScaleGuess | None:
 
 def _guess_categories(key: Key) -> ScaleGuess | None:
     counts = Counter(value for value in key.values if isinstance(value, str))
-    common = [name for name, count in counts.most_common(13) if name.strip() and count >= (1 - FITTING_SHARE) / 4 * len(key.values)]
+    common = [
+        name for name, count in counts.most_common(13) if name.strip() and count >= (1 - FITTING_SHARE) / 4 * len(key.values)
+    ]
     fitting = sum(counts[name] for name in common)
     if not 2 <= len(common) <= 12 or fitting < FITTING_SHARE * len(key.values):
         return None

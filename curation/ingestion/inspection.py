@@ -16,11 +16,14 @@ from curation.files import sha256_of_file
 from curation.ingestion.ledger import Entry, Ledger
 from curation.ingestion.rows import QUARANTINE, RAW, REMOVED
 
-NO_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+NO_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
 
 
 def batch_id(entry: Entry) -> str:
-    """"source/day": what a batch is called in manifests and record ids."""
+    """ "source/day": what a batch is called in manifests and record ids."""
     return f"{entry.source}/{entry.day.isoformat()}"
 
 
@@ -56,7 +59,9 @@ def _rows(query: str, parameters: list[Any]) -> list[dict[str, Any]]:
             return [dict(zip(names, values, strict=True)) for values in found.fetchall()]
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             told = str(error).splitlines()[0]
-            raise CurationError(f"the ledger cannot be read: {told}", "restore that file from a backup, or remove it and run again") from error
+            raise CurationError(
+                f"the ledger cannot be read: {told}", "restore that file from a backup, or remove it and run again"
+            ) from error
 
 
 def quarantine_summary(ledger: Ledger, samples: int) -> list[dict[str, Any]]:
@@ -76,7 +81,9 @@ def quarantine_summary(ledger: Ledger, samples: int) -> list[dict[str, Any]]:
     )
     for group in groups:
         group["samples"] = [
-            {name: row[name] for name in ("record_id", "reason", "raw")} for row in shown if (row["rule"], row["field"]) == (group["rule"], group["field"])
+            {name: row[name] for name in ("record_id", "reason", "raw")}
+            for row in shown
+            if (row["rule"], row["field"]) == (group["rule"], group["field"])
         ]
     return groups
 
@@ -115,12 +122,16 @@ def ledger_findings(ledger: Ledger, landing: Path, dataset: str) -> list[str]:
     findings = []
     for entry in ledger.entries():
         counts = entry.counts
-        for name, recorded in ((RAW, counts.added), (REMOVED, counts.removed or None), (QUARANTINE, counts.malformed + counts.contract)):
+        for name, recorded in (
+            (RAW, counts.added),
+            (REMOVED, counts.removed or None),
+            (QUARANTINE, counts.malformed + counts.contract),
+        ):
             path = ledger.folder(entry.seq) / name
             if recorded is None or _rows_written(path) == recorded:
                 continue
-            told = "does not hold the rows it was written with: restore it, or remove it and run again" if path.exists() else "is missing; run again to rebuild it"
-            findings.append(f"{path.parent.name}: {name} {told}")
+            what = "is damaged; remove it and run again" if path.exists() else "is missing; run again"
+            findings.append(f"{path.parent.name}: {name} {what} to rebuild it")
     for entry in ledger.latest().values():
         for file in entry.files:
             path = landing / dataset / entry.source / entry.day.isoformat() / file.name

@@ -20,7 +20,17 @@ from curation.ingestion.ledger import Counts, Entry, Ledger, Violation
 from curation.ingestion.opening import FileSeen, opened
 from curation.ingestion.profile import FieldProfile, moved
 from curation.ingestion.reading import Reading, UnreadableFileError, read_batch
-from curation.ingestion.rows import GROUP_ROWS, QUARANTINE, RAW, REMOVED, FormerRows, QuarantineWriter, RawWriter, record_prefix, write_removed
+from curation.ingestion.rows import (
+    GROUP_ROWS,
+    QUARANTINE,
+    RAW,
+    REMOVED,
+    FormerRows,
+    QuarantineWriter,
+    RawWriter,
+    record_prefix,
+    write_removed,
+)
 from curation.ingestion.sorting import SortedRows
 from curation.ingestion.sources import Source
 
@@ -111,7 +121,9 @@ def _why(dataset: Dataset, source: Source, here: Arrival, last: Entry | None, le
     return None
 
 
-def take_in(dataset: Dataset, source: Source | None, batch: Batch, landing: Path, ledger: Ledger, *, now: datetime.datetime) -> Entry:
+def take_in(
+    dataset: Dataset, source: Source | None, batch: Batch, landing: Path, ledger: Ledger, *, now: datetime.datetime
+) -> Entry:
     """Take a batch in, or refuse it; what became of it, already on disk. A lost entry is written again as it was.
 
     `source` is None where it is no longer declared: enough to write a lost entry again, which holds its contract.
@@ -123,15 +135,26 @@ def take_in(dataset: Dataset, source: Source | None, batch: Batch, landing: Path
             if batch.lost_seq is not None:
                 return _write_again(dataset, batch.lost_seq, landing, ledger, Path(scratch))
             if source is None:
-                raise CurationError(f"{batch.source!r} is no declared source", f"curation sources draft {batch.source} FILE --write")
+                raise CurationError(
+                    f"{batch.source!r} is no declared source", f"curation sources draft {batch.source} FILE --write"
+                )
             return _Intake(dataset, source, batch.day, landing=landing, ledger=ledger, now=now).run(Path(scratch))
 
 
 class _Intake:
     """Taking in one batch."""
 
-    def __init__(self, dataset: Dataset, source: Source, day: datetime.date, *, landing: Path, ledger: Ledger, now: datetime.datetime) -> None:
-        self._dataset, self._source, self._day, self._landing, self._ledger, self._now = dataset, source, day, landing, ledger, now
+    def __init__(
+        self, dataset: Dataset, source: Source, day: datetime.date, *, landing: Path, ledger: Ledger, now: datetime.datetime
+    ) -> None:
+        self._dataset, self._source, self._day, self._landing, self._ledger, self._now = (
+            dataset,
+            source,
+            day,
+            landing,
+            ledger,
+            now,
+        )
         self._folder = landing / dataset.name / source.name / day.isoformat()
         self._entries = ledger.of_batch(source.name, day)
         self._seq = ledger.next_seq()
@@ -141,10 +164,14 @@ class _Intake:
     def run(self, scratch: Path) -> Entry:
         paths = files_in(self._folder, self._landing)
         if not paths:
-            raise CurationError(f"{self._folder} holds no file to take in", "deliver it again, or run again to see what is pending")
+            raise CurationError(
+                f"{self._folder} holds no file to take in", "deliver it again, or run again to see what is pending"
+            )
         former = _former_rows(self._dataset, self._entries, self._ledger)
         try:
-            reading = read_batch(self._dataset, self._source, self._day, paths=paths, landing=self._landing, former=former, folder=scratch)
+            reading = read_batch(
+                self._dataset, self._source, self._day, paths=paths, landing=self._landing, former=former, folder=scratch
+            )
         except UnreadableFileError as error:
             return self._refuse_unreadable(paths, error, scratch)
         bad_share = (reading.malformed + reading.contract) / reading.records if reading.records else 0.0
@@ -155,7 +182,9 @@ class _Intake:
     def _accept(self, reading: Reading, former: FormerRows, bad_share: float, scratch: Path) -> Entry:
         removed = former.removed(seen.name for seen in reading.files)
         is_excepted = bad_share > self._source.max_bad_share
-        message = f"{reading.valid:,} of {reading.records:,} records valid; {reading.rows.count:,} rows added, {len(removed):,} removed"
+        message = (
+            f"{reading.valid:,} of {reading.records:,} records valid; {reading.rows.count:,} rows added, {len(removed):,} removed"
+        )
         if is_excepted:
             message += f"; {bad_share:.1%} are bad, accepted all the same: {self._exception}"
         entry = self._entry("excepted" if is_excepted else "accepted", message, reading, len(removed))
@@ -180,7 +209,14 @@ class _Intake:
     def _refuse_unreadable(self, paths: list[Path], error: UnreadableFileError, scratch: Path) -> Entry:
         """Refuse the batch whole: with a file that cannot be read, no one knows what share of it is bad."""
         violation = Violation(
-            rule="unreadable", field=None, expectation="must be readable", found=error.message, count=0, share=0.0, file=error.file, line=None
+            rule="unreadable",
+            field=None,
+            expectation="must be readable",
+            found=error.message,
+            count=0,
+            share=0.0,
+            file=error.file,
+            line=None,
         )
         message = f"{self._source.name} {self._day} refused: {error.message}" + (f"; {error.fix}" if error.fix else "")
         with QuarantineWriter(scratch / QUARANTINE, self._source, self._day, None):
@@ -189,7 +225,9 @@ class _Intake:
         entry = self._entry("refused", message, reading).model_copy(update={"violations": [violation]})
         return self._refuse(entry, scratch)
 
-    def _entry(self, verdict: Literal["accepted", "excepted", "refused"], message: str, reading: Reading, removed: int = 0) -> Entry:
+    def _entry(
+        self, verdict: Literal["accepted", "excepted", "refused"], message: str, reading: Reading, removed: int = 0
+    ) -> Entry:
         gone = self._gone(reading)
         warnings = reading.warnings + [f"{seen.name} is gone; its rows stay as they were taken in" for seen in gone]
         is_refused = verdict == "refused"
@@ -228,7 +266,9 @@ class _Intake:
 
     def _moved(self, profile: dict[str, FieldProfile]) -> list[str]:
         """Against the source's accepted batch of the nearest day before."""
-        before = [entry for entry in self._ledger.latest().values() if entry.source == self._source.name and entry.day < self._day]
+        before = [
+            entry for entry in self._ledger.latest().values() if entry.source == self._source.name and entry.day < self._day
+        ]
         if not before:
             return []
         former = max(before, key=lambda entry: entry.day)

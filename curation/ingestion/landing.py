@@ -14,8 +14,7 @@ from pathlib import Path
 from curation.errors import CurationError
 from curation.files import NAME, sha256_of_file, sync, valid_name, written_whole
 
-
-FIRST_DAY = date(1970, 1, 1)  # an earlier day is a slip, and would make a partition of every day since
+FIRST_DAY = date(2000, 1, 1)  # an earlier day is a slip, and would make a partition of every day since
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,9 @@ def copy_in(dataset: str, source: str, files: Sequence[Path], day: date, landing
         for made in (folder, *folder.parents[:3]) if folder.is_dir() else ():
             sync(made)
     except OSError as error:
-        raise CurationError(f"cannot write to {folder}: {error.strerror}", "make room or give write permission there, then ingest again") from error
+        raise CurationError(
+            f"cannot write to {folder}: {error.strerror}", "make room or give write permission there, then ingest again"
+        ) from error
     return [folder / file.name for file in files]
 
 
@@ -80,9 +81,13 @@ def earliest_day(landing: Path, dataset: str) -> date | None:
 def _batch_folder(dataset: str, source: str, day: date, landing: Path, today: date) -> Path:
     folder = landing / valid_name(dataset, "dataset") / valid_name(source, "source") / day.isoformat()
     if day > today:
-        raise CurationError(f"{day} is in the future (today is {today}, UTC)", "give the day the files arrived: --date YYYY-MM-DD")
+        raise CurationError(
+            f"{day} is in the future (today is {today}, UTC)", "give the day the files arrived: --date YYYY-MM-DD"
+        )
     if day < FIRST_DAY:
-        raise CurationError(f"{day} is before {FIRST_DAY}, the first day there is", "give the day the files arrived: --date YYYY-MM-DD")
+        raise CurationError(
+            f"{day} is before {FIRST_DAY}, the first day there is", "give the day the files arrived: --date YYYY-MM-DD"
+        )
     if leads_out(folder, landing):
         raise CurationError(f"{folder} leads out of landing, to {os.path.realpath(folder)}", "replace the link by a folder")
     return folder
@@ -90,7 +95,9 @@ def _batch_folder(dataset: str, source: str, day: date, landing: Path, today: da
 
 def _checked(file: Path, folder: Path) -> _Arrival:
     if file.name.startswith(".") or not can_be_kept(file.name):
-        raise CurationError(f"{ascii(str(file)):.200} has a name that landing cannot keep", "rename it: no leading dot, no control characters")
+        raise CurationError(
+            f"{str(file)!a:.200} has a name that landing cannot keep", "rename it: no leading dot, no control characters"
+        )
     try:
         found = file.stat()  # follows a link: it is the user's own file
         if stat.S_ISDIR(found.st_mode):

@@ -133,7 +133,11 @@ class Ledger:
             return {}
         refusals = [_read(path / "entry.json", Entry) for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
         latest = self.latest()
-        return {refusal.batch: refusal for refusal in refusals if refusal.batch not in latest or latest[refusal.batch].seq < refusal.seq}
+        return {
+            refusal.batch: refusal
+            for refusal in refusals
+            if refusal.batch not in latest or latest[refusal.batch].seq < refusal.seq
+        }
 
     def refused_folder(self, source: str, day: datetime.date) -> Path:
         """Where the refusal of that batch lies, if it was refused."""
@@ -183,7 +187,9 @@ class Ledger:
 
 
 def _write(path: Path, model: BaseModel) -> None:
-    path.write_text(json.dumps(model.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(model.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def _read(path: Path, model: type[_Model]) -> _Model:

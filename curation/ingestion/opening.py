@@ -24,7 +24,13 @@ BOMB_RATIO = 200  # text packs 3 to 10 times, JSON that repeats itself up to 60
 BOMB_BYTES = 64 * 1024 * 1024  # a small file may repeat itself as it likes
 SETTLED_NS = 50_000_000  # file systems tell times apart in steps of up to 10 ms
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_OTHER_MAGIC = {b"PK\x03\x04": "a zip archive", b"BZh": "packed with bzip2", b"\xfd7zXZ": "packed with xz", b"PAR1": "Parquet", b"%PDF": "a PDF"}
+_OTHER_MAGIC = {
+    b"PK\x03\x04": "a zip archive",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zXZ": "packed with xz",
+    b"PAR1": "Parquet",
+    b"%PDF": "a PDF",
+}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r\f")
 _NEEDED = "use JSON lines or JSON arrays in UTF-8, plain, .gz or .zst"
@@ -50,7 +56,12 @@ class FileSeen(BaseModel):
 
     def has_stat(self, found: os.stat_result) -> bool:
         """Whether size, times and inode are those of when it was read."""
-        return (self.bytes, self.mtime_ns, self.ctime_ns, self.inode) == (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        return (self.bytes, self.mtime_ns, self.ctime_ns, self.inode) == (
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+            found.st_ino,
+        )
 
 
 class LandingStream:
@@ -67,7 +78,9 @@ class LandingStream:
         head = file.read(HEAD_BYTES)
         file.seek(0)
         self.packing = next((packing for magic, packing in _MAGIC.items() if head.startswith(magic)), None)
-        self._file: Any = pa.CompressedInputStream(pa.PythonFile(self._hashed, "r"), self.packing) if self.packing else self._hashed
+        self._file: Any = (
+            pa.CompressedInputStream(pa.PythonFile(self._hashed, "r"), self.packing) if self.packing else self._hashed
+        )
         self._is_judged = False
 
     def read(self, size: int) -> bytes:
@@ -76,9 +89,13 @@ class LandingStream:
             block: bytes = self._file.read(size)
         except OSError as error:
             if self.packing is None or error.errno is not None:
-                raise CurationError(f"{self.name} cannot be read: {error.strerror}", "check the file and its permissions") from error
+                raise CurationError(
+                    f"{self.name} cannot be read: {error.strerror}", "check the file and its permissions"
+                ) from error
             cause = "is cut short" if "runcated" in str(error) else "is damaged"
-            raise CurationError(f"{self.name} {cause}: its {self.packing} stream does not end as it should", "deliver the file again") from error
+            raise CurationError(
+                f"{self.name} {cause}: its {self.packing} stream does not end as it should", "deliver the file again"
+            ) from error
         self._out_bytes += len(block)
         if self.packing and self._out_bytes > self._limit_bytes:
             raise CurationError(
@@ -113,7 +130,9 @@ class LandingStream:
 def opened(path: Path, landing: Path) -> Iterator[LandingStream]:
     """The file's stream. CurationError when it is missing, unreadable, special, or a link that leads out of `landing`."""
     if leads_out(path, landing):
-        raise CurationError(f"{path.name} is a link that leads out of landing", "copy the file itself: curation ingest DATASET SOURCE FILE")
+        raise CurationError(
+            f"{path.name} is a link that leads out of landing", "copy the file itself: curation ingest DATASET SOURCE FILE"
+        )
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):

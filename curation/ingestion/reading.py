@@ -87,7 +87,14 @@ class Reading:
 
 
 def read_batch(
-    dataset: Dataset, source: Source, day: datetime.date, *, paths: Sequence[Path], landing: Path, former: FormerRows, folder: Path
+    dataset: Dataset,
+    source: Source,
+    day: datetime.date,
+    *,
+    paths: Sequence[Path],
+    landing: Path,
+    former: FormerRows,
+    folder: Path,
 ) -> Reading:
     """Read `paths`, in this order; quarantine.parquet and what does not fit into memory are written to `folder`.
 
@@ -145,7 +152,9 @@ def _new_rows(
     return (rows, keys) if are_new is None else (rows.filter(are_new), tuple(key[are_new] for key in keys))
 
 
-def _rejected(file: str, records: Records, checked: Checked, reading: Reading) -> Iterator[tuple[int, int, str, str | None, str, str | None, bytes]]:
+def _rejected(
+    file: str, records: Records, checked: Checked, reading: Reading
+) -> Iterator[tuple[int, int, str, str | None, str, str | None, bytes]]:
     """The bad records of a block in file order, counted into `reading` on the way."""
     bad: list[tuple[int, int, int | Malformed]] = [(item.line, item.part, item) for item in records.malformed]
     bad += [(records.lines[row], records.parts[row], row) for row in checked.breaks]

@@ -168,7 +168,9 @@ def _strict_faults(raws: list[bytes], values: list[Any], faults: dict[int, str],
     """
     has_nul = b"\\u0000" in joined
     sound = [value for index, value in enumerate(values) if index not in faults] if faults else values
-    if not has_nul and _colons_after_quotes(joined) == sum(map(len, sound)) + sum(_colons_after_quotes(raws[index]) for index in faults):
+    if not has_nul and _colons_after_quotes(joined) == sum(map(len, sound)) + sum(
+        _colons_after_quotes(raws[index]) for index in faults
+    ):
         return {}
     found: dict[int, str] = {}
     for index, (raw, value) in enumerate(zip(raws, values, strict=True)):

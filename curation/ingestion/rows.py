@@ -65,7 +65,12 @@ class RawWriter:
             compression={name: "none" if name in plain else "snappy" for name in self._schema.names},
             use_dictionary=[name for name in self._schema.names if name in repeating],
             # Bounds of texts and hashes rule no row group out.
-            write_statistics=["record_no", "line", dataset.native_id, *(field.name for field in dataset.fields if field.type == "timestamp")],
+            write_statistics=[
+                "record_no",
+                "line",
+                dataset.native_id,
+                *(field.name for field in dataset.fields if field.type == "timestamp"),
+            ],
         )
 
     def __enter__(self) -> "RawWriter":
@@ -97,7 +102,9 @@ class RawWriter:
             columns["rating_min"] = pa.repeat(pa.scalar(rating.minimum if rating else None, pa.float64()), count)
             columns["rating_max"] = pa.repeat(pa.scalar(rating.maximum if rating else None, pa.float64()), count)
         self._next_no += count
-        self._writer.write_table(pa.table([columns[name] for name in self._schema.names], schema=self._schema), row_group_size=GROUP_ROWS)
+        self._writer.write_table(
+            pa.table([columns[name] for name in self._schema.names], schema=self._schema), row_group_size=GROUP_ROWS
+        )
 
 
 def checked_rows(checked: Checked, file: int, lines: Sequence[int], parts: Sequence[int]) -> pa.RecordBatch:
@@ -148,7 +155,9 @@ class QuarantineWriter:
             where = f"{record_prefix(self._source, self._day)}{file}:{line}" + (f".{part}" if part > 1 else "")
             rows.append((where, self._source, self._day, file, line, rule, field, reason + note, native_id, text))
         if rows:
-            arrays = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), _QUARANTINE_SCHEMA.types, strict=True)]
+            arrays = [
+                pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), _QUARANTINE_SCHEMA.types, strict=True)
+            ]
             self._writer.write_table(pa.table(arrays, schema=_QUARANTINE_SCHEMA))
 
 
@@ -164,9 +173,15 @@ class FormerRows:
         """`entries` are the folders of the batch's entries in order, each with its record_prefix."""
         folders = [folder for folder, _ in entries]
         self._by_file: dict[str, _FormerFile] = {}
-        removed = [_read_exactly(folder / REMOVED, ["record_no"])["record_no"].to_numpy() for folder in folders if (folder / REMOVED).exists()]
+        removed = [
+            _read_exactly(folder / REMOVED, ["record_no"])["record_no"].to_numpy()
+            for folder in folders
+            if (folder / REMOVED).exists()
+        ]
         gone = np.concatenate(removed) if removed else np.empty(0, np.int64)
-        tables = [_read_exactly(folder / RAW, ["record_no", "record_id", "content_hash", "file", "line", key]) for folder in folders]
+        tables = [
+            _read_exactly(folder / RAW, ["record_no", "record_id", "content_hash", "file", "line", key]) for folder in folders
+        ]
         if not tables:
             return
         rows = pa.concat_tables(tables)

@@ -99,7 +99,9 @@ def load_sources(path: Path, dataset: Dataset) -> dict[str, Source]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise CurationError(f"{path}: no such file", "declare the sources there, or start with `curation sources draft`") from None
+        raise CurationError(
+            f"{path}: no such file", "declare the sources there, or start with `curation sources draft`"
+        ) from None
     except UnicodeDecodeError as error:
         raise CurationError(f"{path}: not UTF-8 at byte {error.start}", "save it as UTF-8") from None
     return parse_sources(text, str(path), dataset)
@@ -193,15 +195,21 @@ def _fields(declared: Declared, dataset: Dataset, rating: Rating | None, date_fo
     return rules
 
 
-def _check_type(declared: Declared, field_type: FieldType, delivered: Delivered, rating: Rating | None, date_format: str | None) -> None:
+def _check_type(
+    declared: Declared, field_type: FieldType, delivered: Delivered, rating: Rating | None, date_format: str | None
+) -> None:
     """CurationError when a field of that type could not be cast from what is delivered."""
     if delivered not in DELIVERABLE[field_type]:
-        raise declared.error(f"a {field_type} cannot be delivered as {delivered}", f"use type {' or '.join(DELIVERABLE[field_type])}")
+        raise declared.error(
+            f"a {field_type} cannot be delivered as {delivered}", f"use type {' or '.join(DELIVERABLE[field_type])}"
+        )
     if field_type == "rating" and rating is not None and rating.categories is not None and delivered != "string":
         raise declared.error(f"named categories are delivered as string, not {delivered}", "leave `type` out")
     is_epoch = date_format in ("epoch_s", "epoch_ms")
     if field_type == "timestamp" and date_format is not None and not is_epoch and delivered in ("integer", "number"):
-        raise declared.error(f"a date as `{date_format}` is delivered as string, not {delivered}", "leave `type` out, or use epoch_s or epoch_ms")
+        raise declared.error(
+            f"a date as `{date_format}` is delivered as string, not {delivered}", "leave `type` out, or use epoch_s or epoch_ms"
+        )
 
 
 def usual_type(field_type: FieldType, rating: Rating | None, date_format: str | None) -> Delivered:
@@ -292,7 +300,9 @@ def _rating(declared: Declared) -> Rating:
         if len(set(categories.values())) < 2:
             raise parts["categories"].error("fewer than two values make no scale", "such as {bad: 1, good: 5}")
     elif not {"minimum", "maximum"} <= set(parts):
-        raise declared.error("a scale needs `minimum` and `maximum`, or `categories`", "such as `rating: {minimum: 1, maximum: 5}`")
+        raise declared.error(
+            "a scale needs `minimum` and `maximum`, or `categories`", "such as `rating: {minimum: 1, maximum: 5}`"
+        )
     minimum = parts["minimum"].number() if "minimum" in parts else min((categories or {}).values())
     maximum = parts["maximum"].number() if "maximum" in parts else max((categories or {}).values())
     if minimum >= maximum:
@@ -302,7 +312,9 @@ def _rating(declared: Declared) -> Rating:
             raise (parts["categories"].entries()[name]).error(
                 f"{value:g} is outside the scale {minimum:g} to {maximum:g}", "correct it, or leave minimum and maximum out"
             )
-    return Rating(minimum=minimum, maximum=maximum, whole=parts["whole"].flag() if "whole" in parts else True, categories=categories)
+    return Rating(
+        minimum=minimum, maximum=maximum, whole=parts["whole"].flag() if "whole" in parts else True, categories=categories
+    )
 
 
 def _date_format(declared: Declared) -> str:
@@ -322,7 +334,9 @@ def _date_format(declared: Declared) -> str:
     return text
 
 
-def _check_scale_and_dates(declared: Declared, parts: dict[str, Declared], dataset: Dataset, fields: dict[str, FieldRule]) -> None:
+def _check_scale_and_dates(
+    declared: Declared, parts: dict[str, Declared], dataset: Dataset, fields: dict[str, FieldRule]
+) -> None:
     mapped = parts["fields"].entries()
     for field_type, key, example in (
         ("rating", "rating", "`rating: {minimum: 1, maximum: 5}`"),

@@ -123,7 +123,9 @@ def read_yaml(text: str, file: str) -> Declared | None:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CurationError(f"{file}:{line}: not YAML: {error.problem}", "check indentation (spaces only), colons, quotes") from None
+        raise CurationError(
+            f"{file}:{line}: not YAML: {error.problem}", "check indentation (spaces only), colons, quotes"
+        ) from None
     except yaml.YAMLError as error:
         raise CurationError(f"{file}: not YAML: {error}", "save it as plain UTF-8 text") from None
     return None if node is None else Declared(node, file, node.start_mark.line + 1)

@@ -158,7 +158,9 @@ def _least_loss(
     for candidate in candidates:
         classifier = fitted(candidate)
         classes = [str(name) for name in classifier.classes_]
-        loss = float(np.average(log_losses(validation.labels, classifier.predict_proba(held_out), classes), weights=validation.weights))
+        loss = float(
+            np.average(log_losses(validation.labels, classifier.predict_proba(held_out), classes), weights=validation.weights)
+        )
         if best is not None and loss >= smallest_loss:
             break
         best, smallest_loss = classifier, loss

@@ -216,7 +216,11 @@ def _class_reports(names: tuple[str, ...], confusion: np.ndarray, draws: np.ndar
 
 
 def _slice_reports(
-    slices: Mapping[str, Sequence[str]], truth: np.ndarray, predicted: np.ndarray, class_count: int, generator: np.random.Generator
+    slices: Mapping[str, Sequence[str]],
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    class_count: int,
+    generator: np.random.Generator,
 ) -> tuple[SliceReport, ...]:
     reports = []
     for column, values in slices.items():

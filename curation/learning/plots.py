@@ -46,7 +46,9 @@ def class_balance(counts: Mapping[str, Mapping[str, int]]) -> bytes:
         rows = np.asarray([by_class.get(name, 0) for by_class in counts.values()])
         shares = rows / np.maximum([sum(by_class.values()) for by_class in counts.values()], 1)
         bars = axes.barh(range(len(counts)), shares, left=left, label=name)
-        axes.bar_label(bars, [f"{count:,}" if share > 0.06 else "" for count, share in zip(rows, shares, strict=True)], label_type="center")
+        axes.bar_label(
+            bars, [f"{count:,}" if share > 0.06 else "" for count, share in zip(rows, shares, strict=True)], label_type="center"
+        )
         left += shares
     axes.set_yticks(range(len(counts)), list(counts))
     axes.invert_yaxis()

@@ -34,7 +34,19 @@ def test_references_are_decoded_named_numeric_without_semicolon_and_encoded_twic
 
 @pytest.mark.parametrize(
     "plain",
-    ["AT&T", "pen&notebook", "R&Degree", "?a=1&copy=2&lang=en", "fish & chips", "&nosuchname;", "&", "&;", "&#;", "&#x;", "&#xG;"],
+    [
+        "AT&T",
+        "pen&notebook",
+        "R&Degree",
+        "?a=1&copy=2&lang=en",
+        "fish & chips",
+        "&nosuchname;",
+        "&",
+        "&;",
+        "&#;",
+        "&#x;",
+        "&#xG;",
+    ],
 )
 def test_what_only_looks_like_a_reference_stays(plain: str) -> None:
     assert unescape(plain) == plain
@@ -88,7 +100,9 @@ def test_any_text_folds_to_valid_nfkc(text: str) -> None:
     folded.encode("utf-8")
 
 
-@given(st.text(alphabet=st.characters(codec="utf-8").filter(lambda character: "&" not in unicodedata.normalize("NFKC", character))))
+@given(
+    st.text(alphabet=st.characters(codec="utf-8").filter(lambda character: "&" not in unicodedata.normalize("NFKC", character)))
+)
 def test_folding_what_is_folded_changes_nothing(text: str) -> None:
     assert fold_characters(fold_characters(text)) == fold_characters(text)
 

@@ -34,7 +34,10 @@ DAY_ONE = [
     review(904, rating="4"),
     '{"review_id": "R905", "rating": 5, "te',
 ]
-DAY_TWO = [*[review(number) for number in range(300, 400)], review(5, text="changed my mind: this one hums all night and nobody answers the phone")]
+DAY_TWO = [
+    *[review(number) for number in range(300, 400)],
+    review(5, text="changed my mind: this one hums all night and nobody answers the phone"),
+]
 
 
 def home_with_key(folder: Path) -> Home:
@@ -49,7 +52,11 @@ def run(home: Home, until: str = "model", **days: datetime.date | None) -> RunRe
 
 
 def bytes_of(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +99,7 @@ def test_a_corrected_review_takes_the_place_of_the_former_one(at_once: tuple[Hom
 def test_why_names_rule_file_and_line_also_of_what_never_met_the_contract(at_once: tuple[Home, RunReport]) -> None:
     home, _ = at_once
     assert [(record["fate"], record["line"]) for record in way_in(home, "reviews", "R904")] == [("contract", 306)]
-    assert [(record["fate"], record["rule"]) for record in way_in(home, "reviews", "R902")][0][0] == "spam"
+    assert [(record["fate"], record["rule"]) for record in way_in(home, "reviews", "R902")] == [("spam", "offer_with_link")]
     with pytest.raises(CurationError, match="nobody is in no batch"):
         way_in(home, "reviews", "nobody")
 
@@ -157,12 +164,16 @@ def test_a_refused_day_stops_no_other_and_ends_the_run_with_its_reason(tmp_path:
 
 
 @pytest.mark.parametrize("seen", ["raw_reviews done", "reviews_models ...", "review_training_snapshot ..."])
-def test_a_run_killed_at_any_step_ends_with_the_same_bytes_when_run_again(at_once: tuple[Home, RunReport], tmp_path: Path, seen: str) -> None:
+def test_a_run_killed_at_any_step_ends_with_the_same_bytes_when_run_again(
+    at_once: tuple[Home, RunReport], tmp_path: Path, seen: str
+) -> None:
     home = home_with_key(tmp_path)
     deliver(home.root, day(1), DAY_ONE)
     deliver(home.root, day(2), DAY_TWO)
     command = [sys.executable, "-m", "curation_assets.cli", "run", "reviews", "--until", "snapshot", "--home", str(home.root)]
-    killed = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=REPOSITORY, start_new_session=True)
+    killed = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=REPOSITORY, start_new_session=True
+    )
     assert killed.stderr is not None
     assert any(seen in line for line in killed.stderr)
     os.killpg(killed.pid, signal.SIGKILL)
@@ -174,8 +185,21 @@ def test_a_run_killed_at_any_step_ends_with_the_same_bytes_when_run_again(at_onc
 def test_two_runs_at_once_wait_for_each_other_and_say_so(tmp_path: Path) -> None:
     home = home_with_key(tmp_path)
     deliver(home.root, day(1), DAY_ONE)
-    command = [sys.executable, "-m", "curation_assets.cli", "run", "reviews", "--until", "curated", "--json", "--home", str(home.root)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY) for _ in range(2)]
+    command = [
+        sys.executable,
+        "-m",
+        "curation_assets.cli",
+        "run",
+        "reviews",
+        "--until",
+        "curated",
+        "--json",
+        "--home",
+        str(home.root),
+    ]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY) for _ in range(2)
+    ]
     outputs = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], [error for _, error in outputs]
     answers: list[dict[str, Any]] = [json.loads(output) for output, _ in outputs]

@@ -59,7 +59,17 @@ def test_tags_go(connection: duckdb.DuckDBPyConnection, raw: str, expected: str)
 
 @pytest.mark.parametrize(
     "plain",
-    ["a < b", "i <3 this", "</3", "x<y and y>z", "5 < 6 > 4", "a<b and b>c", "<john@example.com>", "<http://example.com/a>", "<.<"],
+    [
+        "a < b",
+        "i <3 this",
+        "</3",
+        "x<y and y>z",
+        "5 < 6 > 4",
+        "a<b and b>c",
+        "<john@example.com>",
+        "<http://example.com/a>",
+        "<.<",
+    ],
 )
 def test_less_than_is_not_a_tag(connection: duckdb.DuckDBPyConnection, plain: str) -> None:
     assert clean(connection, plain) == plain
@@ -88,7 +98,26 @@ def test_no_text_has_no_clean_text(connection: duckdb.DuckDBPyConnection) -> Non
 
 
 PIECES = st.sampled_from(
-    ["<b>", "</b>", "<br />", " < ", "<3", "x<y", "<!-- c -->", " ", "  ", "\n", "\u00a0", "\u200b", "É", "e\u0301", "J\u030c", "\x85", "ﬁ", "a"]
+    [
+        "<b>",
+        "</b>",
+        "<br />",
+        " < ",
+        "<3",
+        "x<y",
+        "<!-- c -->",
+        " ",
+        "  ",
+        "\n",
+        "\u00a0",
+        "\u200b",
+        "É",
+        "e\u0301",
+        "J\u030c",
+        "\x85",
+        "ﬁ",
+        "a",
+    ]
 )
 
 
@@ -109,7 +138,15 @@ def test_every_text_that_needs_no_look_is_only_lower_cased(connection: duckdb.Du
 
 
 def test_looking_once_gives_what_looking_each_time_gives(connection: duckdb.DuckDBPyConnection) -> None:
-    texts = ["Plain", "cafÃ©", "Subscribe to my channel", "a <b>b</b>", "telegram @someone", "BUY NOW limited offer www.x.biz", "5 apples"]
+    texts = [
+        "Plain",
+        "cafÃ©",
+        "Subscribe to my channel",
+        "a <b>b</b>",
+        "telegram @someone",
+        "BUY NOW limited offer www.x.biz",
+        "5 apples",
+    ]
     connection.execute("create or replace temp table texts as select unnest(?) as text", [texts])
     looked = f"(select text, {MACROS.needs_a_look('text')} as looked from texts)"
     each = [
@@ -128,7 +165,9 @@ def test_mojibake_is_flagged_and_left_as_it_is(connection: duckdb.DuckDBPyConnec
     assert ask(connection, MACROS.has_mojibake("text"), text) is True
 
 
-@pytest.mark.parametrize("text", ["café über", "it’s", "£5", "NÃO, INFORMAÇÃO", "привет", "日本語 한국어", "garçon « oui »", "plain"])
+@pytest.mark.parametrize(
+    "text", ["café über", "it’s", "£5", "NÃO, INFORMAÇÃO", "привет", "日本語 한국어", "garçon « oui »", "plain"]
+)
 def test_other_languages_are_not_mojibake(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     assert ask(connection, MACROS.has_mojibake("text"), text) is False
 

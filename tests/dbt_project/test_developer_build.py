@@ -18,8 +18,22 @@ pytestmark = pytest.mark.slow
 
 def build(home: Path, warehouse: Path, *arguments: str) -> str:
     """`dbt build` as README says, on a home and a developer's file of the test's own; what it printed."""
-    environment = {**os.environ, "CURATION_HOME": str(home), "CURATION_DEV_WAREHOUSE": str(warehouse), "DBT_TARGET_PATH": str(warehouse.parent / "t")}
-    command = [dbt_executable(), "--no-use-colors", "build", "--project-dir", "dbt_project", "--log-path", str(warehouse.parent / "logs"), *arguments]
+    environment = {
+        **os.environ,
+        "CURATION_HOME": str(home),
+        "CURATION_DEV_WAREHOUSE": str(warehouse),
+        "DBT_TARGET_PATH": str(warehouse.parent / "t"),
+    }
+    command = [
+        dbt_executable(),
+        "--no-use-colors",
+        "build",
+        "--project-dir",
+        "dbt_project",
+        "--log-path",
+        str(warehouse.parent / "logs"),
+        *arguments,
+    ]
     built = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment)
     assert built.returncode == 0, built.stdout[-3000:]
     return built.stdout

@@ -69,12 +69,19 @@ def test_the_library_knows_no_dataset() -> None:
 
 @pytest.mark.parametrize("package", [name for name in MAY_IMPORT if (ROOT / name).is_dir()])
 def test_every_module_opens_with_its_contract(package: str) -> None:
-    silent = [str(path.relative_to(ROOT)) for path in modules(package) if len(ast.get_docstring(ast.parse(path.read_text())) or "") < 40]
+    silent = [
+        str(path.relative_to(ROOT)) for path in modules(package) if len(ast.get_docstring(ast.parse(path.read_text())) or "") < 40
+    ]
     assert silent == []
 
 
 def test_package_inits_load_nothing() -> None:
-    loading = [str(path.relative_to(ROOT)) for package in MAY_IMPORT for path in modules(package) if path.name == "__init__.py" and imported_by(path)]
+    loading = [
+        str(path.relative_to(ROOT))
+        for package in MAY_IMPORT
+        for path in modules(package)
+        if path.name == "__init__.py" and imported_by(path)
+    ]
     assert loading == []
 
 

@@ -88,7 +88,11 @@ def test_what_is_tracked_is_all_that_a_reader_needs(registry: ModelRegistry, tmp
     assert run.data.metrics == recorded.metrics == {"accuracy": 0.75, "f1/pos _all_": 0.5}
     assert used.dataset.digest == SNAPSHOT_DIGEST[:36] and SNAPSHOT_DIGEST in used.dataset.profile
     assert client_of(registry).get_model_version("reviews", "1").tags[ARTEFACT_TAG] == recorded.artefact_sha256
-    assert sorted(path.name for path in recorded.artefact.parent.iterdir()) == ["confusion_matrix.png", "evaluation.json", "model.skops"]
+    assert sorted(path.name for path in recorded.artefact.parent.iterdir()) == [
+        "confusion_matrix.png",
+        "evaluation.json",
+        "model.skops",
+    ]
 
 
 def test_a_run_that_broke_off_while_tracking_is_taken_up_again(registry: ModelRegistry, tmp_path: Path) -> None:

@@ -26,7 +26,14 @@ ASKS = "the invoice of last month shows a charge for a second seat that nobody i
 
 def ticket(number: int, body: object, solved_by: str = "billing", priority: object = 1) -> dict[str, object]:
     opened = f"2026-11-19T10:{number:02d}:00Z"
-    return {"number": f"T{number}", "from": f"c{number % 3}", "solved_by": solved_by, "body": body, "opened": opened, "priority": priority}
+    return {
+        "number": f"T{number}",
+        "from": f"c{number % 3}",
+        "solved_by": solved_by,
+        "body": body,
+        "opened": opened,
+        "priority": priority,
+    }
 
 
 TICKETS_DELIVERED = [
@@ -37,7 +44,10 @@ TICKETS_DELIVERED = [
     ticket(5, "cheap http://pills.example"),
     ticket(6, "   "),
     ticket(7, 12),
-    *[ticket(number, f"machine {number} shows error {number * 7} and restarts by itself", "technical") for number in range(8, 50)],
+    *[
+        ticket(number, f"machine {number} shows error {number * 7} and restarts by itself", "technical")
+        for number in range(8, 50)
+    ],
 ]
 
 
@@ -100,5 +110,7 @@ def test_tickets_go_from_raw_to_a_snapshot(tmp_path: Path) -> None:
 
 def test_nothing_of_reviews_is_loaded_for_tickets() -> None:
     code = "import sys, tests.toy.test_tickets; print([name for name in sys.modules if 'reviews' in name])"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
     assert loaded.stdout.strip() == "[]"

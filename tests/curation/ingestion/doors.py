@@ -46,7 +46,13 @@ NOW = datetime.datetime(2026, 11, 21, 6, tzinfo=datetime.UTC)
 
 def ticket(number: int, **changes: Any) -> dict[str, Any]:
     """A valid record of DESK; `changes` replace its keys, and `...` leaves one out."""
-    record = {"id": f"T{number}", "stars": 1 + number % 5, "text": f"question {number}", "at": 1_700_000_000 + number, "replies": number % 3}
+    record = {
+        "id": f"T{number}",
+        "stars": 1 + number % 5,
+        "text": f"question {number}",
+        "at": 1_700_000_000 + number,
+        "replies": number % 3,
+    }
     return {key: value for key, value in (record | {"segment": "gold"} | changes).items() if value is not ...}
 
 

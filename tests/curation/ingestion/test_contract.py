@@ -209,7 +209,9 @@ def test_the_digest_of_a_contract_follows_what_can_change_a_verdict() -> None:
     digest = contract_digest(TICKETS, DESK)
     assert contract_digest(TICKETS, DESK.model_copy(update={"description": "other", "deadline_hours": 1.0})) == digest
     assert contract_digest(TICKETS, DESK.model_copy(update={"max_bad_share": 0.1})) != digest
-    required = TICKETS.model_copy(update={"fields": tuple(field.model_copy(update={"required": True}) for field in TICKETS.fields)})
+    required = TICKETS.model_copy(
+        update={"fields": tuple(field.model_copy(update={"required": True}) for field in TICKETS.fields)}
+    )
     assert contract_digest(required, DESK) != digest
 
 
@@ -223,7 +225,9 @@ def profiled(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_a_profile_tells_types_gaps_values_and_lengths() -> None:
-    profiles = profiled([ticket(number, replies=... if number < 10 else None if number < 30 else number % 3) for number in range(300)])
+    profiles = profiled(
+        [ticket(number, replies=... if number < 10 else None if number < 30 else number % 3) for number in range(300)]
+    )
     replies, text, stars = profiles["replies"], profiles["text"], profiles["stars"]
     assert (replies.records, replies.types, replies.missing, replies.null, replies.distinct) == (300, {"integer": 270}, 10, 20, 3)
     assert (stars.minimum, stars.maximum, stars.mean, stars.distinct) == (1.0, 5.0, 3.0, 5)
@@ -236,7 +240,10 @@ def test_what_moves_is_told_with_figures_and_what_stays_is_not() -> None:
     before = profiled([ticket(number) for number in range(1000, 2000)])
     assert moved(before, profiled([ticket(number) for number in range(5000, 6100)]), frozenset({"opened_at"})) == []
     after = profiled(
-        [ticket(number, segment=number if number // 10 % 10 < 3 else "gold", replies=None, text="x" * 40) for number in range(1000, 2000)]
+        [
+            ticket(number, segment=number if number // 10 % 10 < 3 else "gold", replies=None, text="x" * 40)
+            for number in range(1000, 2000)
+        ]
     )
     assert moved(before, after, frozenset({"opened_at"})) == [
         "text: mean length 13 to 40 (standard deviation 0 to 0)",

@@ -16,7 +16,11 @@ from curation.ingestion.sources import FieldRule, Rating, Source, add_source, lo
 from curation_assets.reviews.dataset import REVIEWS
 
 DAYS = [datetime(2013, 5, 7, 9, 30, tzinfo=UTC) + timedelta(days=17 * number) for number in range(60)]
-WORDS = ["It broke after a week, which is a pity", "Does what it says and a little more", "My third one of these, still happy with it"]
+WORDS = [
+    "It broke after a week, which is a pity",
+    "Does what it says and a little more",
+    "My third one of these, still happy with it",
+]
 
 
 def write(tmp_path: Path, records: Iterable[object]) -> Path:
@@ -34,7 +38,11 @@ def drafted(file: Path) -> Source:
 def reviews(**fields: list[object]) -> list[dict[str, object]]:
     """Sixty records with a text and a rating; each further field takes its values in turn."""
     return [
-        {"text": WORDS[number % 3], "rating": 1 + number % 5, **{name: values[number % len(values)] for name, values in fields.items()}}
+        {
+            "text": WORDS[number % 3],
+            "rating": 1 + number % 5,
+            **{name: values[number % len(values)] for name, values in fields.items()},
+        }
         for number in range(60)
     ]
 
@@ -42,7 +50,12 @@ def reviews(**fields: list[object]) -> list[dict[str, object]]:
 def test_keys_are_found_by_the_names_that_others_use_for_them(tmp_path: Path) -> None:
     records = [
         {
-            **{"reviewID": f"r{number}", "customer": {"id": number // 2, "name": "Ann"}, "productId": "p1", "starRating": 1 + number % 5},
+            **{
+                "reviewID": f"r{number}",
+                "customer": {"id": number // 2, "name": "Ann"},
+                "productId": "p1",
+                "starRating": 1 + number % 5,
+            },
             **{"review_headline": "Well", "reviewBody": WORDS[number % 3], "createdAt": day.isoformat(), "helpfulCount": number},
         }
         for number, day in enumerate(DAYS)
@@ -72,7 +85,10 @@ def test_required_fields_and_dates_without_a_known_name_are_found_by_content_and
 
 def test_the_id_and_title_of_a_nested_product_are_not_the_review_s(tmp_path: Path) -> None:
     records = [
-        {"product": {"id": f"p{number}", "title": "A kettle"}, "review": {"title": "Well", "body": WORDS[0], "stars": 1 + number % 5}}
+        {
+            "product": {"id": f"p{number}", "title": "A kettle"},
+            "review": {"title": "Well", "body": WORDS[0], "stars": 1 + number % 5},
+        }
         for number in range(60)
     ]
     assert {name: rule.path for name, rule in drafted(write(tmp_path, records)).fields.items()} == {
@@ -121,7 +137,9 @@ def test_a_text_that_is_often_missing_is_not_required_and_one_that_hardly_ever_i
         (["4 stars", "1 star"], "string", Rating(minimum=1, maximum=5, categories={"1 star": 1, "4 stars": 4})),
     ],
 )
-def test_the_scale_is_the_usual_one_that_holds_the_ratings(tmp_path: Path, values: list[object], delivered: str, rating: Rating) -> None:
+def test_the_scale_is_the_usual_one_that_holds_the_ratings(
+    tmp_path: Path, values: list[object], delivered: str, rating: Rating
+) -> None:
     source = drafted(write(tmp_path, reviews(rating=values)))
     assert (source.fields["rating"].type, source.rating) == (delivered, rating)
 
@@ -165,7 +183,15 @@ def test_an_id_that_repeats_is_not_taken_for_the_review_s(tmp_path: Path) -> Non
 
 
 def test_what_is_left_over_stands_ready_as_extra_and_loads_when_uncommented(tmp_path: Path) -> None:
-    odd = {"userSegment": ["gold"], "no: 1 #": [True], "label": ["x"], "größe": [1.5], "null": [2], "tags": [["a"]], "mixed": [1, "a"]}
+    odd = {
+        "userSegment": ["gold"],
+        "no: 1 #": [True],
+        "label": ["x"],
+        "größe": [1.5],
+        "null": [2],
+        "tags": [["a"]],
+        "mixed": [1, "a"],
+    }
     draft = draft_source("shop", write(tmp_path, reviews(**odd, product=[{"size": "L"}])), REVIEWS)
     assert parse_sources(draft.yaml, "drafted", REVIEWS)["shop"].extra == {}
     assert "# stays behind: tags (list), mixed (integer), product (object)" in draft.yaml

@@ -66,7 +66,9 @@ def test_other_bytes_under_a_name_that_is_taken_are_refused_and_both_named(landi
     assert copy_in("reviews", "shop", [review], TODAY, landing, today=TODAY)[0].read_bytes() == b"{}\n"
 
 
-def test_two_files_of_one_name_in_one_call_are_refused_before_either_is_copied(landing: Path, review: Path, tmp_path: Path) -> None:
+def test_two_files_of_one_name_in_one_call_are_refused_before_either_is_copied(
+    landing: Path, review: Path, tmp_path: Path
+) -> None:
     twin = tmp_path / "other" / review.name
     twin.parent.mkdir()
     twin.write_bytes(b"{}\n")
@@ -134,7 +136,15 @@ def test_a_landing_that_takes_no_files_is_named(landing: Path, review: Path) -> 
 def test_days_are_listed_by_source_in_order_and_other_names_passed_over(landing: Path) -> None:
     assert batch_days(landing, "reviews") == {}
     assert earliest_day(landing, "reviews") is None
-    for name in ("shop/2026-03-04", "shop/2025-12-31", "shop/2026-3-4", "shop/20260101", "mart", "Bad/2001-01-01", "toys/2026-01-01"):
+    for name in (
+        "shop/2026-03-04",
+        "shop/2025-12-31",
+        "shop/2026-3-4",
+        "shop/20260101",
+        "mart",
+        "Bad/2001-01-01",
+        "toys/2026-01-01",
+    ):
         (landing / "reviews" / name).mkdir(parents=True)
     (landing / "reviews" / "shop" / "2020-01-01").write_text("a file, no day")
     assert batch_days(landing, "reviews") == {"mart": [], "shop": [date(2025, 12, 31), DAY], "toys": [date(2026, 1, 1)]}

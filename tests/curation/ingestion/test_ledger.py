@@ -57,7 +57,9 @@ def test_entries_come_back_as_they_were_committed_in_the_order_of_seq(tmp_path: 
     assert ledger.latest() == {("desk", later): committed[1], ("desk", DAY): committed[2]}
     assert [one.seq for one in ledger.of_batch("desk", DAY)] == [1, 3]
     assert ledger.next_seq() == 4
-    assert entry(1).counts == Counts.model_validate({"in": 1, "malformed": 0, "contract": 0, "valid": 1, "added": 1, "removed": 0})
+    assert entry(1).counts == Counts.model_validate(
+        {"in": 1, "malformed": 0, "contract": 0, "valid": 1, "added": 1, "removed": 0}
+    )
 
 
 def test_seqs_beyond_six_digits_are_sorted_as_numbers(tmp_path: Path) -> None:

@@ -21,5 +21,7 @@ def test_rows_are_sorted_alike_in_memory_and_on_disk(tmp_path: Path, held_bytes:
         rows.add(pa.record_batch({"text": texts}), (first, second))
     blocks = list(rows.blocks(64))
     assert [block.num_rows for block in blocks] == [64] * 9 + [24]
-    assert [text for block in blocks for text in block["text"].to_pylist()] == [text for *_, text in sorted(expected, key=lambda row: row[:2])]
+    assert [text for block in blocks for text in block["text"].to_pylist()] == [
+        text for *_, text in sorted(expected, key=lambda row: row[:2])
+    ]
     assert bool(list(tmp_path.iterdir())) == (held_bytes < 10**9)

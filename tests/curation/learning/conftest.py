@@ -5,7 +5,11 @@ import pytest
 
 from curation.learning.classifier import Examples
 
-TELLING = {"negative": ["awful", "broken", "refund"], "neutral": ["average", "okay", "plain"], "positive": ["great", "lovely", "happy"]}
+TELLING = {
+    "negative": ["awful", "broken", "refund"],
+    "neutral": ["average", "okay", "plain"],
+    "positive": ["great", "lovely", "happy"],
+}
 FILLER = ["the", "box", "arrived", "on", "monday", "with", "a", "cable", "and", "blue", "case"]
 
 

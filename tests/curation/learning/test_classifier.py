@@ -57,7 +57,9 @@ def test_the_regularisation_is_chosen_on_the_validation_rows_and_recorded(exampl
 
 
 def test_a_validation_label_that_training_never_saw_does_not_stop_it(examples: Examples) -> None:
-    pipeline = train(part(examples, slice(200)), Examples(["lovely", "odd"], ["positive", "strange"], [1.0, 1.0]), TrainingSettings())
+    pipeline = train(
+        part(examples, slice(200)), Examples(["lovely", "odd"], ["positive", "strange"], [1.0, 1.0]), TrainingSettings()
+    )
     assert "strange" not in pipeline.classes_
 
 

@@ -69,10 +69,20 @@ def test_generic_takes_whole_stars_from_1_to_5_and_nothing_else(shipped: dict[st
 
 def test_generic_needs_rating_and_text_and_no_other_key(shipped: dict[str, Source]) -> None:
     bare = {"rating": 3, "text": ""}
-    wrong: dict[str, object] = {"review_id": 7, "user_id": 7, "product_id": 7, "title": 7, "text": 7, "timestamp": "2020-01-01", "helpful_votes": -1}
+    wrong: dict[str, object] = {
+        "review_id": 7,
+        "user_id": 7,
+        "product_id": 7,
+        "title": 7,
+        "text": 7,
+        "timestamp": "2020-01-01",
+        "helpful_votes": -1,
+    }
     names = {"review_id": "native_id", "product_id": "item_id", "timestamp": "reviewed_at"}
     assert breaks(shipped["generic"], bare, {"rating": 3}, {"text": "x"}) == [[], ["text"], ["rating"]]
-    assert breaks(shipped["generic"], *(GENERIC | {key: value} for key, value in wrong.items())) == [[names.get(key, key)] for key in wrong]
+    assert breaks(shipped["generic"], *(GENERIC | {key: value} for key, value in wrong.items())) == [
+        [names.get(key, key)] for key in wrong
+    ]
 
 
 def test_amazon_2023_takes_a_record_written_by_hand_from_the_published_format(shipped: dict[str, Source]) -> None:
@@ -84,7 +94,10 @@ def test_amazon_2023_takes_a_record_written_by_hand_from_the_published_format(sh
         **{"title": "Such a lovely scent", "text": "It smells of oranges.", "reviewed_at": "2020-05-05T14:08:48.923000+00:00"},
         **{"helpful_votes": 0, "extra": None},
     }
-    assert breaks(shipped["amazon_2023"], AMAZON_2023 | {"rating": "5.0"}, AMAZON_2023 | {"timestamp": "2020"}) == [["rating"], ["reviewed_at"]]
+    assert breaks(shipped["amazon_2023"], AMAZON_2023 | {"rating": "5.0"}, AMAZON_2023 | {"timestamp": "2020"}) == [
+        ["rating"],
+        ["reviewed_at"],
+    ]
 
 
 def test_amazon_2018_reads_votes_with_thousands_and_takes_ratings_without_words(shipped: dict[str, Source]) -> None:
