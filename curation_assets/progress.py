@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 from dagster import DagsterEventType, EventLogEntry
+from dagster_shared.error import SerializableErrorInfo
+
+from curation.errors import CurationError
 
 
 def _line(entry: EventLogEntry) -> str | None:
@@ -25,15 +28,25 @@ def _line(entry: EventLogEntry) -> str | None:
 
 def _failure(entry: EventLogEntry) -> str | None:
     event = entry.dagster_event
+    if event is not None and event.event_type == DagsterEventType.RESOURCE_INIT_FAILURE:  # such as a lock that was not let go
+        return _told(event.engine_event_data.error)
     if event is None or event.event_type != DagsterEventType.STEP_FAILURE:
         return None
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return data.user_failure_data.description
-    error = data.error
-    while error is not None and error.cause is not None:
+    return f"{event.step_key}: {_told(data.error)}"
+
+
+def _told(error: SerializableErrorInfo | None) -> str:
+    """The first of our own errors, without its class; else the cause of all. What caused ours is for its traceback."""
+    while error is not None and error.cause is not None and error.cls_name != CurationError.__name__:
         error = error.cause
-    return f"{event.step_key}: {error.message.strip() if error is not None else 'failed'}"
+    return (
+        "failed"
+        if error is None
+        else error.message.strip().removeprefix(f"{CurationError.__module__}.{CurationError.__name__}: ")
+    )
 
 
 @dataclass

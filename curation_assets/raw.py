@@ -18,13 +18,14 @@ from curation.ingestion.landing import earliest_day
 from curation.ingestion.ledger import Entry, Ledger
 from curation.ingestion.sources import load_sources
 from curation_assets import keys
-from curation_assets.display import rounded, table
+from curation_assets.display import cell, rounded, table
 from resources.home import Home, today
 
 
 def arrival_days(home: Home, dataset: str) -> dg.DailyPartitionsDefinition:
     """One partition per arrival day (UTC), from the earliest day in landing up to and including today."""
-    return dg.DailyPartitionsDefinition(start_date=(earliest_day(home.landing, dataset) or today()).isoformat(), end_offset=1)
+    first = min(earliest_day(home.landing, dataset) or today(), today())  # a day in the future is a mistake, not a partition
+    return dg.DailyPartitionsDefinition(start_date=first.isoformat(), end_offset=1)
 
 
 def day_metadata(dataset: Dataset, entries: Sequence[Entry]) -> dict[str, object]:
@@ -38,7 +39,7 @@ def day_metadata(dataset: Dataset, entries: Sequence[Entry]) -> dict[str, object
         "bad_share": _share(counts["malformed"] + counts["contract"], total),
     }
     shown["refused_batches"] = len(refused)
-    moved = [f"- {batch_id(entry)}: {warning}" for entry in entries for warning in [*entry.moved, *entry.warnings]]
+    moved = [f"- {batch_id(entry)}: {cell(warning, 300)}" for entry in entries for warning in [*entry.moved, *entry.warnings]]
     if refused:
         shown["refusals"] = dg.MetadataValue.text("\n".join(refused))
     if moved:
@@ -118,7 +119,7 @@ def raw_asset(dataset: Dataset, key: dg.AssetKey, sources_path: Path, home: Home
         ledger, sources = Ledger(home.lake, dataset.name), load_sources(sources_path, dataset)
         waiting = pending(dataset, sources, home.landing, ledger, today=today(), from_day=first, to_day=last)
         for number, batch in enumerate(waiting.batches, 1):
-            entry = take_in(dataset, sources[batch.source], batch, home.landing, ledger, now=_now())
+            entry = take_in(dataset, sources.get(batch.source), batch, home.landing, ledger, now=_now())
             context.log.info(f"{number} of {len(waiting.batches)}: {entry.message}")
         for told in [*waiting.notices, *(f"{problem.message}; {problem.fix}" for problem in waiting.problems)]:
             context.log.warning(told)

@@ -45,6 +45,7 @@ class Done:
     run_id: str | None = None
     failure: str | None = None
     step_cpu_s: dict[str, float] = field(default_factory=dict)
+    did_all_work: bool = False  # also where nothing but the check on refused batches failed: it works nothing in
 
 
 @dataclass
@@ -98,7 +99,7 @@ def run_dataset(
     if days or not _is_complete(home, known, until):
         tell(_told(waiting, days))
         done = _materialize(home, name, (days or [today()])[0], (days or [today()])[-1], until, tell)
-        if done.failure is None:
+        if done.did_all_work:
             _note_complete(home, known, until)
     return RunReport(
         dataset=name,
@@ -272,7 +273,7 @@ def _materialize(home: Home, name: str, first: datetime.date, last: datetime.dat
             f"cannot keep the run's history in {home.dagster}: {why}", "make room or mend its permissions, then run again"
         ) from error
     if result.success:
-        return Done(run_id, None, progress.cpu_s)
+        return Done(run_id, None, progress.cpu_s, did_all_work=True)
     told = progress.failures or [f"run {run_id} failed"]
     if any(DagsterExecutionInterruptedError.__name__ in failure for failure in told):
         raise KeyboardInterrupt
@@ -281,4 +282,5 @@ def _materialize(home: Home, name: str, first: datetime.date, last: datetime.dat
     free_bytes = shutil.disk_usage(home.root).free
     if free_bytes < LOW_DISK_BYTES:
         told = [*told, f"the disk of {home.root} has {free_bytes / 1e6:,.0f} MB left: make room, then run again"]
-    return Done(run_id, "\n".join(told), progress.cpu_s)
+    failed = {event.step_key for event in result.all_events if event.is_step_failure}
+    return Done(run_id, "\n".join(told), progress.cpu_s, did_all_work=failed == {f"{name}_batches_accepted"})

@@ -1,6 +1,7 @@
 """What lies in landing, as batches, and whatever there cannot be one. Looks at names and links; opens no file."""
 
 import datetime
+import os
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ def files_in(folder: Path, landing: Path) -> list[Path]:
             raise CurationError(f"{path} cannot be read: {error.strerror}", "mend or remove it") from error
         if not is_file:
             raise CurationError(f"{path} is not a file", "put the files themselves into the day's folder, and nothing else")
+        _check_readable(path, os.R_OK)
         paths.append(path)
     return paths
 
@@ -88,6 +90,11 @@ def _check_name(path: Path) -> None:
         raise CurationError(told, "rename it: UTF-8, no control characters")
 
 
+def _check_readable(path: Path, mode: int) -> None:
+    if not os.access(path, mode):
+        raise CurationError(f"{path} cannot be read: Permission denied", "give read permission")
+
+
 def _check_source(folder: Path, landing: Path, sources: Collection[str]) -> None:
     _check_name(folder)
     if not folder.is_dir():
@@ -102,6 +109,7 @@ def _check_source(folder: Path, landing: Path, sources: Collection[str]) -> None
         )
     if leads_out(folder, landing):
         raise CurationError(f"{folder} is a link that leads out of landing", "replace it by a folder")
+    _check_readable(folder, os.R_OK | os.X_OK)
 
 
 def _checked_day(folder: Path, today: datetime.date) -> datetime.date:
@@ -118,4 +126,5 @@ def _checked_day(folder: Path, today: datetime.date) -> datetime.date:
         raise CurationError(
             f"{folder} lies in the future: today is {today.isoformat()} (UTC)", "rename it to the day the files arrived"
         )
+    _check_readable(folder, os.R_OK | os.X_OK)
     return day

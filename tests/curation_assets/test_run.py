@@ -155,6 +155,9 @@ def test_a_refused_day_stops_no_other_and_ends_the_run_with_its_reason(tmp_path:
     assert all(part in message for part in ("generic", day(2).isoformat(), "rating", "67.0%", "reviews.jsonl line 1"))
     assert report.snapshot is not None and report.model is not None
     assert report.total["in"] == 307
+    again = run(home)
+    assert not again.succeeded, "a refusal stands until it is mended"
+    assert again.run_id is None, "and nothing else is to be done"
 
     Ledger(home.lake, "reviews").accept("generic", day(2), "checked by hand", datetime.datetime.now(datetime.UTC))
     accepted = run(home, "curated")
