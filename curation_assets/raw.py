@@ -157,12 +157,12 @@ def raw_checks(
     dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Sequence[dg.AssetKey], home: Home
 ) -> list[dg.AssetChecksDefinition]:
     """Refusals fail the run once all else is done; each source's freshness warns."""
-    sources = load_sources(sources_path, dataset)
-    landed = {path.name for path in (home.landing / dataset.name).glob("*")}
-    accepted = {entry.source for entry in Ledger(home.lake, dataset.name).entries()}
-    # A check for each source that can be late; in an empty home, for all.
-    arrived = sorted((landed | accepted) & set(sources)) or sorted(sources)
+    return [_acceptance_check(dataset, key, sources_path, last), _freshness_check(dataset, key, sources_path, home)]
 
+
+def _acceptance_check(
+    dataset: Dataset, key: dg.AssetKey, sources_path: Path, last: Sequence[dg.AssetKey]
+) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
         name=f"{dataset.name}_batches_accepted",
         specs=[
@@ -194,6 +194,16 @@ def raw_checks(
         if wrong:
             raise dg.Failure(description="\n".join(wrong), allow_retries=False)
 
+    return every_batch_accepted
+
+
+def _freshness_check(dataset: Dataset, key: dg.AssetKey, sources_path: Path, home: Home) -> dg.AssetChecksDefinition:
+    sources = load_sources(sources_path, dataset)
+    landed = {path.name for path in (home.landing / dataset.name).glob("*")}
+    accepted = {entry.source for entry in Ledger(home.lake, dataset.name).entries()}
+    # A check for each source that can be late; in an empty home, for all.
+    arrived = sorted((landed | accepted) & set(sources)) or sorted(sources)
+
     @dg.multi_asset_check(
         name=f"{dataset.name}_freshness",
         specs=[
@@ -216,4 +226,4 @@ def raw_checks(
                 metadata={"hours_since_newest_day": round(state.age_h, 1), "deadline_hours": state.deadline_h} if state else {},
             )
 
-    return [every_batch_accepted, fresh]
+    return fresh
