@@ -1,12 +1,17 @@
-"""`build_defs`: assets, checks, jobs, schedules and resources for one CURATION_HOME."""
+"""`build_defs`: assets, checks, jobs, schedules, sensors and resources for one CURATION_HOME."""
 
 import warnings
 
 import dagster as dg
 
+from curation_assets import keys
+from curation_assets.datasets import DATASETS, labels_by_dataset
 from curation_assets.dbt_models import dbt_resource
+from curation_assets.loop_assets import FEEDBACK
 from curation_assets.reviews import assets, checks, schedules
 from curation_assets.run_lock import writer_of
+from curation_assets.selections import retrain_job_name
+from feedback_sensors.retrain import retrain_sensor, weekly_schedule
 from resources.home import Home
 from resources.model_registry import ModelRegistry
 
@@ -17,11 +22,13 @@ warnings.filterwarnings("ignore", message=".*backfill_policy.*", category=dg.Bet
 def build_defs(home: Home) -> dg.Definitions:
     """Definitions over `home`; the first partition of raw is the earliest day that landing holds."""
     reviews = assets.build_assets(home)
+    sensors, weekly = retrain_clocks()
     return dg.Definitions(
-        assets=reviews,
+        assets=[*reviews, FEEDBACK],
         asset_checks=checks.build_checks(home),
-        jobs=[schedules.DAILY_JOB],
-        schedules=[schedules.reviews_daily_schedule],
+        jobs=[schedules.DAILY_JOB, schedules.RETRAIN_JOB],
+        schedules=[schedules.reviews_daily_schedule, *weekly],
+        sensors=sensors,
         resources={
             "home": home,
             "dbt": dbt_resource(),
@@ -30,3 +37,15 @@ def build_defs(home: Home) -> dg.Definitions:
         },
         executor=dg.in_process_executor,
     )
+
+
+def retrain_clocks() -> tuple[list[dg.SensorDefinition], list[dg.ScheduleDefinition]]:
+    """A sensor and a weekly schedule for every dataset: what starts its retrain job."""
+    labels = labels_by_dataset()
+    sensors, weekly = [], []
+    for name, known in DATASETS.items():
+        job, test_from = retrain_job_name(name), known.policy.test_from
+        after = known.loop.retrain_after
+        sensors.append(retrain_sensor(name, labels, threshold=after, test_from=test_from, job_name=job, feedback=keys.FEEDBACK))
+        weekly.append(weekly_schedule(name, labels, test_from=test_from, job_name=job, feedback=keys.FEEDBACK))
+    return sensors, weekly

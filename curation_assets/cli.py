@@ -3,21 +3,31 @@
 No rule lives here. Heavy imports stand inside the commands, so that `curation status` does not pay for Dagster.
 """
 
-import contextlib
-import datetime
 import json
 import os
-import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from curation.errors import CurationError
 from curation_assets import tables
-from resources.home import QUIET, Home, today
+from curation_assets.commands import (
+    DatasetArgument,
+    HomeOption,
+    JsonOption,
+    answer,
+    home_flag,
+    parsed_day,
+    say,
+    stoppable,
+    teller,
+)
+from curation_assets.loop_cli import feedback_app, rollback, serve, token_app
+from feedback_service.settings import PORT
+from resources.home import QUIET, Home, now, today
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help="Training data that curates itself."
@@ -26,43 +36,10 @@ sources_app = typer.Typer(no_args_is_help=True, help="Declare where a dataset's 
 dvc_app = typer.Typer(no_args_is_help=True, help="Landing and snapshots under stock DVC.")
 app.add_typer(sources_app, name="sources")
 app.add_typer(dvc_app, name="dvc")
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="CURATION_HOME: the folder with all state. Default: $CURATION_HOME, or data/ in the repository."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-DatasetArgument = Annotated[str, typer.Argument(help="The dataset, such as reviews.")]
-
-
-def say(line: str) -> None:
-    """Progress and advice: to standard error, so that standard output stays data."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def answer(value: Any, as_json: bool, text: str) -> None:
-    """The command's result: as JSON or as text."""
-    print(json.dumps(value, indent=1, default=str, ensure_ascii=False) if as_json else text, flush=True)
-
-
-def parsed_day(text: str | None, option: str) -> datetime.date | None:
-    """A day given on the command line."""
-    if text is None:
-        return None
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise CurationError(f"{option} {text!r} is no date", "write it as YYYY-MM-DD") from None
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C ends with a word and the exit code that shells give it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        say("stopped: what was finished stays, nothing is half written; the same command goes on from here")
-        raise typer.Exit(130) from None
+app.add_typer(feedback_app, name="feedback")
+app.add_typer(token_app, name="token")
+app.command()(rollback)
+app.command()(serve)
 
 
 @app.command()
@@ -73,7 +50,7 @@ def demo(
     """The main job on a generated sample: five days, two sources, a refused day, a snapshot, a model."""
     from curation_assets.demo import run_demo
 
-    with _stoppable():
+    with stoppable():
         report = run_demo(Home.find(home), home, say)
     answer(report.as_json(), as_json, report.text)
     raise typer.Exit(0 if report.succeeded else 1)
@@ -83,13 +60,13 @@ def demo(
 def up(
     home: HomeOption = None,
     port: Annotated[int, typer.Option(help="Port of the UI on 127.0.0.1.", min=1, max=65485)] = 3000,
+    feedback_port: Annotated[int, typer.Option(help="Port of the feedback service on 127.0.0.1.", min=1, max=65485)] = PORT,
     as_json: JsonOption = False,
 ) -> None:
-    """Dagster's UI and daemon on one CURATION_HOME, history kept, until Ctrl-C."""
-    from curation_assets.up import up as serve
+    """Dagster's UI and daemon and the feedback service on one CURATION_HOME, history kept, until Ctrl-C."""
+    from curation_assets.up import up as run_up
 
-    tell = (lambda line: print(json.dumps({"event": line}), flush=True)) if as_json else say
-    raise typer.Exit(serve(Home.find(home), port, tell))
+    raise typer.Exit(run_up(Home.find(home), port, feedback_port, teller(as_json)))
 
 
 @app.command()
@@ -109,7 +86,7 @@ def ingest(
     declared_source(declared(dataset), source)
     landed = copy_in(dataset, source, files, parsed_day(date, "--date") or today(), where.landing, today=today())
     shown = [str(path.relative_to(where.root)) for path in landed]
-    answer({"landed": shown}, as_json, "\n".join([*shown, f"next: uv run curation run {dataset}{_home_flag(home)}"]))
+    answer({"landed": shown}, as_json, "\n".join([*shown, f"next: uv run curation run {dataset}{home_flag(home)}"]))
 
 
 @app.command()
@@ -117,21 +94,30 @@ def run(
     dataset: DatasetArgument,
     first: Annotated[str | None, typer.Option("--from", help="First arrival day, YYYY-MM-DD.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last arrival day, YYYY-MM-DD.")] = None,
-    until: Annotated[str, typer.Option(help="Where to stop: curated, snapshot or model.")] = "model",
+    until: Annotated[str, typer.Option(help="Where to stop: curated, snapshot, model or predictions.")] = "predictions",
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train on people's new labels instead, to a verdict.")] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait for another run to end.")] = 1800.0,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Materialize everything pending, headless and through Dagster. Exit code 1 where a day is refused or a step fails."""
+    """Materialize everything pending, headless and through Dagster. Exit code 1 where a day is refused or a step fails.
+
+    The first run trains the first model; from then on labels do, through the sensor, weekly, or with --retrain.
+    """
     from curation_assets.datasets import declared
-    from curation_assets.runs import UNTIL, run_dataset
+    from curation_assets.runs import UNTIL, retrain_dataset, run_dataset
 
     if until not in UNTIL:
         raise CurationError(f"--until {until!r} is unknown", f"one of {', '.join(UNTIL)}")
     declared(dataset)
-    with _stoppable():
-        report = run_dataset(Home.find(home), dataset, parsed_day(first, "--from"), parsed_day(last, "--to"), until, wait, say)
-    answer(report.as_json(), as_json, tables.of_run(report, _home_flag(home)))
+    with stoppable():
+        if retrain:
+            report = retrain_dataset(Home.find(home), dataset, wait, say)
+        else:
+            report = run_dataset(
+                Home.find(home), dataset, parsed_day(first, "--from"), parsed_day(last, "--to"), until, wait, say
+            )
+    answer(report.as_json(), as_json, tables.of_run(report, home_flag(home)))
     raise typer.Exit(0 if report.succeeded else 1)
 
 
@@ -152,11 +138,11 @@ def accept(
     when = parsed_day(day, "DAY")
     assert when is not None
     where = Home.find(home).prepare()
-    Ledger(where.lake, dataset).accept(source, when, reason, datetime.datetime.now(datetime.UTC))
+    Ledger(where.lake, dataset).accept(source, when, reason, now())
     answer(
         {"accepted": f"{source}/{when}", "reason": reason},
         as_json,
-        f"accepted {source} {when}\nnext: uv run curation run {dataset}{_home_flag(home)}",
+        f"accepted {source} {when}\nnext: uv run curation run {dataset}{home_flag(home)}",
     )
 
 
@@ -185,7 +171,7 @@ def status(
     from curation_assets.status import status_of
 
     found = status_of(Home.find(home).checked(), dataset)
-    answer(found, as_json, tables.of_status(found, _home_flag(home)))
+    answer(found, as_json, tables.of_status(found, home_flag(home)))
 
 
 @app.command()
@@ -251,7 +237,7 @@ def draft(
         say(f"note: nothing was found for the required {', '.join(drafted.missing)}: say where it comes from before --write")
     if write:
         add_source(known.sources, drafted.yaml, known.dataset)
-        say(f"added to {known.sources}\nnext: uv run curation ingest {dataset} {name} {file}{_home_flag(home)}")
+        say(f"added to {known.sources}\nnext: uv run curation ingest {dataset} {name} {file}{home_flag(home)}")
     answer({"name": name, "yaml": drafted.yaml, "written": write}, as_json, drafted.yaml)
 
 
@@ -265,10 +251,6 @@ def dvc_init(home: HomeOption = None, as_json: JsonOption = False) -> None:
     told = f"landing and snapshots of {where.root} are under DVC"
     dvc = f"uv run dvc --cd {where.root}"
     answer({"dvc": str(where.root)}, as_json, f"{told}\nnext: {dvc} remote add -d NAME URL && {dvc} push")
-
-
-def _home_flag(home: Path | None) -> str:
-    return "" if home is None else f" --home {shlex.quote(str(home))}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,10 +9,11 @@ from curation.errors import CurationError
 from curation.files import valid_name
 from curation.ingestion.sources import Source, load_sources
 from curation.learning.classifier import TrainingSettings
+from curation.loop_policy import LoopPolicy
 from curation.snapshots.manifest import CardTexts
 from curation.training_rows import TrainingPolicy
 from curation_assets.reviews.dataset import REVIEWS, SOURCES
-from curation_assets.reviews.policy import REVIEWS_CARD, REVIEWS_POLICY
+from curation_assets.reviews.policy import REVIEWS_CARD, REVIEWS_LOOP, REVIEWS_POLICY
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,15 @@ class Declared:
     curated: str
     fates: str
     batches: str
+    feedback: str
     snapshot: str
     model: str
+    champion: str
+    predictions: str
+    queue: str
     policy: TrainingPolicy
     training: TrainingSettings
+    loop: LoopPolicy
     card: CardTexts
 
     @property
@@ -43,13 +49,23 @@ DATASETS = {
         curated="curated_reviews",
         fates="review_fates",
         batches="review_batches",
+        feedback="curated_review_feedback",
         snapshot="review_training_snapshot",
         model="sentiment_model",
+        champion="sentiment_champion",
+        predictions="review_predictions",
+        queue="review_label_queue",
         policy=REVIEWS_POLICY,
         training=TrainingSettings(),
+        loop=REVIEWS_LOOP,
         card=REVIEWS_CARD,
     )
 }
+
+
+def labels_by_dataset() -> dict[str, tuple[str, ...]]:
+    """What may be said of each dataset's items."""
+    return {name: known.policy.labels for name, known in DATASETS.items()}
 
 
 def declared(name: str) -> Declared:

@@ -19,7 +19,7 @@ from curation.ingestion.ledger import Entry, Ledger
 from curation.ingestion.sources import load_sources
 from curation_assets import keys
 from curation_assets.display import cell, rounded, table
-from resources.home import Home, today
+from resources.home import Home, now, today
 
 
 def arrival_days(home: Home, dataset: str) -> dg.DailyPartitionsDefinition:
@@ -119,7 +119,7 @@ def raw_asset(dataset: Dataset, key: dg.AssetKey, sources_path: Path, home: Home
         ledger, sources = Ledger(home.lake, dataset.name), load_sources(sources_path, dataset)
         waiting = pending(dataset, sources, home.landing, ledger, today=today(), from_day=first, to_day=last)
         for number, batch in enumerate(waiting.batches, 1):
-            entry = take_in(dataset, sources.get(batch.source), batch, home.landing, ledger, now=_now())
+            entry = take_in(dataset, sources.get(batch.source), batch, home.landing, ledger, now=now())
             context.log.info(f"{number} of {len(waiting.batches)}: {entry.message}")
         for told in [*waiting.notices, *(f"{problem.message}; {problem.fix}" for problem in waiting.problems)]:
             context.log.warning(told)
@@ -137,10 +137,6 @@ def _columns(dataset: Dataset) -> dg.TableSchema:
     }
     columns = [dg.TableColumn(name, "string", description) for name, description in own.items()]
     return dg.TableSchema([*columns, *(dg.TableColumn(field.name, field.type, field.description) for field in dataset.fields)])
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
 
 
 def _report(
@@ -214,7 +210,7 @@ def _freshness_check(dataset: Dataset, key: dg.AssetKey, sources_path: Path, hom
         ],
     )
     def fresh(home: dg.ResourceParam[Home]) -> Iterator[dg.AssetCheckResult]:
-        states = {state.source: state for state in freshness(Ledger(home.lake, dataset.name), sources, _now())}
+        states = {state.source: state for state in freshness(Ledger(home.lake, dataset.name), sources, now())}
         for name in arrived:
             state = states.get(name)
             yield dg.AssetCheckResult(

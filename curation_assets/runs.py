@@ -11,10 +11,10 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curation.errors import CurationError
 from curation.fates import COUNTS, FateBook
@@ -23,19 +23,24 @@ from curation.ingestion.inspection import batch_id
 from curation.ingestion.intake import Pending, pending
 from curation.ingestion.ledger import Entry, Ledger
 from curation.ingestion.sources import load_sources
+from curation.promotions import PromotionLog
 from curation.snapshots.store import SnapshotStore
 from curation_assets.counts import counts_by_batch
 from curation_assets.datasets import Declared, declared
+from curation_assets.loop import champion_told, feedback_waiting, new_labels, queue_told
 from curation_assets.steps import model_told, warehouse_epoch
-from resources.home import Home, today
+from feedback_sensors.decision import RETRAIN_TAG, counted
+from resources.home import Home, now, today
 from resources.warehouse import check_whole
 
-UNTIL = ("curated", "snapshot", "model")
-LOW_DISK_BYTES = 100_000_000  # less than this, and a failed run's first suspect is the disk
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+if TYPE_CHECKING:
+    import dagster as dg
 
+UNTIL = ("curated", "snapshot", "model", "predictions")
+LOW_DISK_BYTES = 100_000_000  # less than this, and a failed run's first suspect is the disk
 Tell = Callable[[str], None]
 Seen = dict[str, tuple[int, dict[str, int]]]
+Products = dict[str, dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class RunReport:
     notices: list[str]
     snapshot: dict[str, Any] | None
     model: dict[str, Any] | None
+    champion: dict[str, Any] | None
+    queue: dict[str, Any] | None
     run_id: str | None = None
     failure: str | None = None
     step_cpu_s: dict[str, float] = field(default_factory=dict)
@@ -93,28 +100,82 @@ def run_dataset(
     ledger = Ledger(home.lake, name)
     sources = load_sources(known.sources, known.dataset)
     waiting = pending(known.dataset, sources, home.landing, ledger, today=today(), from_day=first, to_day=last)
-    batches_before, snapshot_before, model_before = _batches_seen(home, name), _snapshot(home, name), _model(home, name)
+    batches_before, before = _batches_seen(home, name), _products(home, name)
     days = sorted({batch.day for batch in waiting.batches})
     done = Done()
     if days or not _is_complete(home, known, until):
         tell(_told(waiting, days))
-        done = _materialize(home, name, (days or [today()])[0], (days or [today()])[-1], until, tell)
+        done = _daily(home, known, (days or [today()])[0], (days or [today()])[-1], until, tell)
         if done.did_all_work:
             _note_complete(home, known, until)
+    return _report(home, known, waiting, (first, last), batches_before, before, done)
+
+
+def retrain_dataset(home: Home, name: str, wait_s: float, tell: Tell, tags: Mapping[str, str] | None = None) -> RunReport:
+    """Retrain on the labels that people have given, whatever their number, and end in a verdict. `tags`: what a sensor asked with.
+
+    Raises CurationError where there is no champion yet to challenge, or no label that it has not learned from.
+    """
+    home.prepare()
+    os.environ.update({**home.environment(), "CURATION_WAIT_S": str(wait_s)})
+    known = declared(name)
+    check_whole(home, name)
+    count, watermark = new_labels(home, known, now=now())
+    if PromotionLog(home.promotions, name).champion() is None:
+        raise CurationError(f"{name} has no champion yet to challenge", f"curation run {name} trains the first")
+    if not count.effective:
+        raise CurationError(
+            f"there are no new labels of {name} since the last verdict (event {watermark}): {counted(count, known.loop.retrain_after)}",
+            "label some of the queue, or send feedback; curation status tells what waits",
+        )
+    waiting = pending(
+        known.dataset, load_sources(known.sources, known.dataset), home.landing, Ledger(home.lake, name), today=today()
+    )
+    batches_before, before = _batches_seen(home, name), _products(home, name)
+    from curation_assets.selections import retrain_selection
+
+    done = _materialize(
+        home, name, f"{name}_retrain_by_hand", retrain_selection(known), {RETRAIN_TAG: name, **(tags or {})}, tell
+    )
+    return _report(home, known, waiting, (today(), today()), batches_before, before, done)
+
+
+def _report(
+    home: Home,
+    known: Declared,
+    waiting: Pending,
+    days: tuple[datetime.date | None, datetime.date | None],
+    batches_before: Seen,
+    before: Products,
+    done: Done,
+) -> RunReport:
+    name, (first, last) = known.dataset.name, days
+    after = _products(home, name)
     return RunReport(
         dataset=name,
         batches=_batches_now(home, name, batches_before, first or datetime.date.min, last or datetime.date.max),
         refused=[
-            _refusal(entry) for entry in ledger.refused().values() if (first or entry.day) <= entry.day <= (last or entry.day)
+            _refusal(entry)
+            for entry in Ledger(home.lake, name).refused().values()
+            if (first or entry.day) <= entry.day <= (last or entry.day)
         ],
         problems=[f"{problem.message}; {problem.fix}" for problem in waiting.problems],
         notices=waiting.notices,
-        snapshot=_with_state(_snapshot(home, name), snapshot_before),
-        model=_with_state(_model(home, name), model_before),
         run_id=done.run_id,
         failure=done.failure,
         step_cpu_s=done.step_cpu_s,
+        **{what: _with_state(now_, before[what]) for what, now_ in after.items()},
     )
+
+
+def _products(home: Home, dataset: str) -> Products:
+    """What runs make, by field of the report; None where there is none yet."""
+    return {
+        "snapshot": _snapshot(home, dataset),
+        "model": _model(home, dataset),
+        "champion": champion_told(home, dataset),
+        "queue": queue_told(home, dataset),
+    }
 
 
 def _told(waiting: Pending, days: list[datetime.date]) -> str:
@@ -181,15 +242,13 @@ def _with_state(now: dict[str, Any] | None, before: dict[str, Any] | None) -> di
 def _completion(home: Home, known: Declared) -> dict[str, Any]:
     """What a finished run has worked in; the same again means there is nothing to do."""
     name = known.dataset.name
-    policy = hashlib.sha256((known.policy.model_dump_json() + known.training.model_dump_json()).encode()).hexdigest()[:16]
-    snapshot = _snapshot(home, name)
-    model = _model(home, name)
+    policies = "".join(policy.model_dump_json() for policy in (known.policy, known.training, known.loop))
+    products = _products(home, name)
     return {
         "ledger_seq": max((entry.seq for entry in Ledger(home.lake, name).latest().values()), default=0),
         "epoch": warehouse_epoch(home, name),
-        "policy": policy,
-        "snapshot": snapshot["version"] if snapshot else None,
-        "model": model["version"] if model else None,
+        "policy": hashlib.sha256(policies.encode()).hexdigest()[:16],
+        **{what: told["version"] if told else None for what, told in products.items()},
     }
 
 
@@ -216,16 +275,10 @@ def _is_complete(home: Home, known: Declared, until: str) -> bool:
         or FateBook(home.lake, known.dataset.name).current() is None
     ):
         return not Ledger(home.lake, known.dataset.name).entries()
+    if feedback_waiting(home, known.dataset.name):
+        return False
     reached = UNTIL.index(told.pop("until")) >= UNTIL.index(until)
     return bool(reached and told == _completion(home, known))
-
-
-def _selection(known: Declared, until: str) -> Any:
-    import dagster as dg
-
-    group = dg.AssetSelection.groups(known.dataset.name)
-    last = {"curated": known.marts, "snapshot": (*known.marts, known.snapshot), "model": (*known.marts, known.model)}[until]
-    return group & dg.AssetSelection.assets(*last).upstream()
 
 
 @contextlib.contextmanager
@@ -240,8 +293,19 @@ def _printed_to(log: Path) -> Iterator[None]:
             os.dup2(user.fileno(), 2)
 
 
-def _materialize(home: Home, name: str, first: datetime.date, last: datetime.date, until: str, tell: Tell) -> Done:
-    """Run the assets up to `until` in this process. KeyboardInterrupt when the user ended the run."""
+def _daily(home: Home, known: Declared, first: datetime.date, last: datetime.date, until: str, tell: Tell) -> Done:
+    from curation_assets.selections import RANGE_END, RANGE_START, daily_selection, has_champion
+
+    name = known.dataset.name
+    selection = daily_selection(known, has_champion(home, known), until)
+    days = {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+    return _materialize(home, name, f"{name}_{until}", selection, days, tell)
+
+
+def _materialize(
+    home: Home, name: str, job_name: str, selection: "dg.AssetSelection", tags: Mapping[str, str], tell: Tell
+) -> Done:
+    """Run the selected assets in this process. KeyboardInterrupt when the user ended the run."""
     import dagster as dg
     from dagster._core.errors import DagsterExecutionInterruptedError  # Dagster is pinned; nothing public names it
     from sqlalchemy.exc import OperationalError
@@ -249,7 +313,7 @@ def _materialize(home: Home, name: str, first: datetime.date, last: datetime.dat
     from curation_assets.build import build_defs
     from curation_assets.progress import told_while
 
-    job = dg.define_asset_job(f"{name}_{until}", selection=_selection(declared(name), until))
+    job = dg.define_asset_job(job_name, selection=selection)
     definitions = dg.Definitions.merge(build_defs(home), dg.Definitions(jobs=[job]))
     run_id = str(uuid.uuid4())
     log = home.root / "runs" / f"{name}.log"  # dbt's own lines: standard output is for the command's answer
@@ -260,11 +324,11 @@ def _materialize(home: Home, name: str, first: datetime.date, last: datetime.dat
             dg.DagsterInstance.get() as instance,
             told_while(instance, run_id, tell) as progress,
         ):
-            result = definitions.resolve_job_def(job.name).execute_in_process(
+            result = definitions.resolve_job_def(job_name).execute_in_process(
                 instance=instance,
                 run_id=run_id,
                 raise_on_error=False,
-                tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), "dataset": name},
+                tags={"dataset": name, **tags},
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
     except (OSError, OperationalError) as error:

@@ -3,21 +3,25 @@
 Reads what runs have published, so it answers while a run is in progress.
 """
 
-import datetime
 from typing import Any
 
 from curation.errors import CurationError
 from curation.fates import FateBook
+from curation.feedback.curated import CuratedFeedback
+from curation.feedback.log import Head
+from curation.feedback.segments import segment_files
 from curation.freshness import freshness
 from curation.ingestion.inspection import ledger_findings, quarantined, undecided
 from curation.ingestion.intake import pending
 from curation.ingestion.ledger import Ledger
 from curation.ingestion.sources import load_sources
+from curation.promotions import PromotionLog
 from curation.snapshots.store import SnapshotStore
 from curation_assets.counts import counts_by_batch
-from curation_assets.datasets import declared
+from curation_assets.datasets import Declared, declared
+from curation_assets.loop import champion_told, feedback_log, queue_told
 from curation_assets.steps import model_told
-from resources.home import Home, today
+from resources.home import Home, now, today
 
 
 def status_of(home: Home, name: str) -> dict[str, Any]:
@@ -45,10 +49,13 @@ def status_of(home: Home, name: str) -> dict[str, Any]:
         ],
         "freshness": [
             {"source": state.source, "newest_day": state.newest_day.isoformat(), "is_late": state.is_late, "told": state.told}
-            for state in freshness(ledger, sources, datetime.datetime.now(datetime.UTC))
+            for state in freshness(ledger, sources, now())
         ],
         "snapshot": store.manifest(name).as_metadata() | {"path": str(store.folder(name))} if latest else None,
         "model": {k: v for k, v in model.items() if k != "evaluation"} if model else None,
+        "champion": champion_told(home, name),
+        "queue": queue_told(home, name),
+        "feedback": feedback_told(home, known),
     }
 
 
@@ -90,6 +97,7 @@ def verified(home: Home, name: str) -> dict[str, Any]:
         f"{problem.file}: {problem.what}: expected {problem.expected}, found {problem.found}" for problem in judged.problems
     ]
     findings += ledger_findings(Ledger(home.lake, name), home.landing, name)
+    findings += feedback_findings(home, name)
     return {
         "dataset": name,
         "versions": judged.versions,
@@ -98,3 +106,42 @@ def verified(home: Home, name: str) -> dict[str, Any]:
         "intact": not findings,
         "findings": findings,
     }
+
+
+def feedback_findings(home: Home, name: str) -> list[str]:
+    """What is wrong with the promotion log, and with the feedback log as every snapshot and decision of the dataset remembers it."""
+    promotions, store = PromotionLog(home.promotions, name), SnapshotStore(home.snapshots)
+    heads = {who: Head(seq, chain) for who, (seq, chain) in promotions.heads().items()}
+    for version in store.versions(name):
+        manifest = store.manifest(name, version)
+        if manifest.consumed_feedback_head:
+            heads[f"snapshot {name} {version}"] = Head(manifest.consumed_feedback_seq, manifest.consumed_feedback_head)
+    findings = promotions.verify()
+    if home.feedback_log.exists():
+        with feedback_log(home) as log:
+            return findings + log.verify(heads)
+    remembered = max((head.seq for head in heads.values()), default=0)
+    if remembered:
+        findings.append(f"{home.feedback_log} is gone, and {remembered:,} events with it; restore it from your backup")
+    return findings
+
+
+def feedback_told(home: Home, known: Declared) -> dict[str, Any]:
+    """How far feedback has come: events in the log, in the table's segments and in the curated feedback, and the last look's count."""
+    state = CuratedFeedback(home.lake, known.dataset.name).current()
+    covered = segment_files(home.feedback_segments)
+    told: dict[str, Any] = {
+        "events": 0,
+        "newest": None,
+        "drained_to_seq": int(covered[-1].stem.split("-")[1]) if covered else 0,
+        "curated_to_seq": state.seq if state else 0,
+        "labels_that_may_train": state.trainable if state else 0,
+        "control_labels": state.control if state else 0,
+        "unmatched": state.unmatched if state else 0,
+        "retrain_after": known.loop.retrain_after,
+    }
+    if home.feedback_log.exists():
+        with feedback_log(home) as log:
+            newest = log.last_received_at()
+            told |= {"events": log.head().seq, "newest": newest.isoformat() if newest else None}
+    return told

@@ -6,10 +6,11 @@ Opens what is in CURATION_HOME and calls `curation`; no Dagster, no metadata.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curation.errors import CurationError
 from curation.fates import Current, FateBook
+from curation.feedback.curated import CuratedFeedback
 from curation.files import sha256_of_file, written_whole
 from curation.ingestion.inspection import batch_id, removals
 from curation.ingestion.ledger import Ledger
@@ -25,6 +26,9 @@ from resources.home import Home
 from resources.model_registry import ModelRegistry, ModelVersion, TrainedModel
 from resources.warehouse import reading
 
+if TYPE_CHECKING:
+    from curation.learning.weighting import SampleWeights
+
 BOOTSTRAP_SEED = 7
 
 
@@ -36,6 +40,7 @@ class Trained:
     evaluation: Evaluation
     snapshot: str
     balance: dict[str, dict[str, int]]
+    sampled: "SampleWeights"
 
 
 def warehouse_epoch(home: Home, dataset: str) -> str:
@@ -51,7 +56,8 @@ def publish(home: Home, known: Declared) -> Current:
 
 
 def freeze(home: Home, known: Declared) -> Snapshot:
-    """The training snapshot of the curated table as it is now: a new version, or the latest where no row changed."""
+    """The training snapshot of the curated table and of people's labels as they are now: a new version, or the latest where
+    no row changed."""
     dataset = known.dataset
     entries = Ledger(home.lake, dataset.name).latest()
     delivered = {entry.source for entry in entries.values()}
@@ -60,8 +66,12 @@ def freeze(home: Home, known: Declared) -> Snapshot:
         raise CurationError(
             f"nothing has been accepted into {dataset.name} yet", f"curation ingest {dataset.name} SOURCE FILE, then run again"
         )
+    feedback = CuratedFeedback(home.lake, dataset.name)
+    consumed = feedback.current()
     with reading(home, dataset.name) as connection:
-        relation = training_rows(connection, dataset, known.policy, sources, known.curated, home.subject_key())
+        relation = training_rows(
+            connection, dataset, known.policy, sources, known.curated, home.subject_key(), feedback.training_labels()
+        )
         written = SnapshotStore(home.snapshots).write(
             SnapshotSpec(
                 dataset=dataset.name,
@@ -74,6 +84,8 @@ def freeze(home: Home, known: Declared) -> Snapshot:
                 ),
                 contracts={name: sources[name].digest for name in sorted(sources)},
                 code_versions={"cleaning_and_duplicates": code_version()},
+                consumed_feedback_seq=consumed.seq if consumed else 0,
+                consumed_feedback_head=consumed.head if consumed else "",
                 card=known.card,
                 created_on=max(entry.day for entry in entries.values()),
             ),
@@ -95,8 +107,10 @@ def _columns(key: str, sources: dict[str, Any]) -> tuple[Column, ...]:
         "item_id": "string",
         "text": "string",
         "label": "string",
-        "rating": "number",
+        "label_origin": "string",
         "weight": "number",
+        "labelled_at": "timestamp",
+        "rating": "number",
     }
     extras = {name: types[kind] for name, kind in extra_columns(sources).items()}
     return tuple(Column.model_validate({"name": name, "type": kind}) for name, kind in {**fixed, **extras}.items())
@@ -118,7 +132,7 @@ def _split(folder: Path, manifest: Manifest, split: str) -> Any:
 
     check_as_written(folder, manifest, split)
     parts = [folder / path for path in sorted(manifest.data_parts(split))]
-    columns = ["source", "text", "label", "weight"]
+    columns = ["source", "text", "label", "label_origin", "weight", "labelled_at"]
     return (
         pl.concat([pl.read_parquet(part, columns=columns) for part in parts])
         if parts
@@ -127,16 +141,17 @@ def _split(folder: Path, manifest: Manifest, split: str) -> Any:
 
 
 def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
-    """Train on the latest snapshot's train split, judge on its test split, record. The same snapshot gives the same version."""
+    """Train on the latest snapshot's train split, weighted, judge on its test split, record. The same snapshot gives the same version."""
     from curation.learning import artefact, classifier, evaluation
+    from curation.learning.weighting import sample_weights
 
     name = known.dataset.name
     store = SnapshotStore(home.snapshots)
     manifest = store.manifest(name)
     rows, tuning, held_out = (_split(store.folder(name, manifest.version), manifest, split) for split in SPLITS)
-    examples, validation = (
-        classifier.Examples(*(part[column].to_list() for column in ("text", "label", "weight"))) for part in (rows, tuning)
-    )
+    sampled = sample_weights(rows, known.loop.sampling)
+    examples = classifier.Examples(rows["text"].to_list(), rows["label"].to_list(), sampled.weights.tolist())
+    validation = classifier.Examples(*(tuning[column].to_list() for column in ("text", "label", "weight")))
     pipeline = classifier.train(examples, validation, known.training)
     judged = evaluation.evaluate(
         held_out["label"].to_list(),
@@ -146,7 +161,9 @@ def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
         slices={"source": held_out["source"].to_list()},
         bootstrap_seed=BOOTSTRAP_SEED,
     )
-    parameters = classifier.parameters_of(pipeline, examples, known.training)
+    parameters = classifier.parameters_of(pipeline, examples, known.training) | {
+        f"sampling_{name}": value for name, value in known.loop.sampling.model_dump(mode="json").items()
+    }
     workshop = home.root / "mlflow" / ".workshop"
     workshop.mkdir(parents=True, exist_ok=True)
     path = workshop / "model.skops"
@@ -154,6 +171,8 @@ def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
     path.unlink()
     told = {
         "version": version.version,
+        "reference": registry.reference(version).model_dump(mode="json"),
+        "sampling": {"rows": rows.height, "effective_sample_size": sampled.effective_sample_size},
         "snapshot_version": manifest.version,
         "snapshot_digest": manifest.digest,
         "metrics": judged.as_metrics(),
@@ -163,7 +182,7 @@ def train(home: Home, known: Declared, registry: ModelRegistry) -> Trained:
     balance = {
         split: {label: manifest.rows_of(split=split, label=label) for label in manifest.labels} for split in manifest.counts
     }
-    return Trained(version, judged, manifest.version, balance)
+    return Trained(version, judged, manifest.version, balance, sampled)
 
 
 def _as_trained(path: Any, sha256: str, manifest: Any, parameters: Any, judged: Evaluation) -> TrainedModel:

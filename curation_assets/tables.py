@@ -74,6 +74,34 @@ def model_line(model: dict[str, Any] | None) -> str:
     )
 
 
+def champion_line(champion: dict[str, Any] | None) -> str:
+    """One line about who predicts, and the last decision."""
+    if champion is None:
+        return "champion: none yet"
+    state = f" ({champion['state']})" if "state" in champion else ""
+    return f"champion: model {champion['model_version']} on {champion['snapshot_version']}{state}; decision {champion['version']}, {champion['why']}"
+
+
+def queue_line(queue: dict[str, Any] | None) -> str:
+    """One line about what people are asked to label."""
+    if queue is None:
+        return "label queue: none yet"
+    parts = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in queue["by_reason"].items())
+    return f"label queue: {parts or 'empty'}"
+
+
+def feedback_line(feedback: dict[str, Any]) -> str:
+    """One line about how far feedback has come."""
+    if not feedback["events"]:
+        return "feedback: none yet; send some to the feedback service, or: uv run curation feedback import FILE"
+    return (
+        f"feedback: {counted(feedback['events'], 'event', 'events')}, newest {feedback['newest'][:19]}; curated up to event "
+        f"{feedback['curated_to_seq']:,}: {counted(feedback['labels_that_may_train'], 'label', 'labels')} to train on, "
+        f"{feedback['control_labels']:,} of the control arm, {feedback['unmatched']:,} unmatched; "
+        f"a retrain takes {feedback['retrain_after']:,} new ones"
+    )
+
+
 def of_run(report: "RunReport", home_flag: str) -> str:
     """The result of `curation run`."""
     moved = [batch for batch in report.batches if batch["state"] != "unchanged"]
@@ -81,7 +109,7 @@ def of_run(report: "RunReport", home_flag: str) -> str:
     lines = [counts_grid(moved or report.batches[-10:], report.total)] if report.batches else ["no batch has been accepted yet"]
     if unchanged:
         lines.append(f"{counted(unchanged, 'batch', 'batches')} unchanged; the total is over all {len(report.batches)}")
-    lines += [snapshot_line(report.snapshot), model_line(report.model)]
+    lines += [snapshot_line(report.snapshot), model_line(report.model), champion_line(report.champion), queue_line(report.queue)]
     lines += [f"note: {notice}" for notice in report.notices]
     lines += [f"PROBLEM: {problem}" for problem in report.problems]
     lines += [f"REFUSED: {entry['message']}" for entry in report.refused]
@@ -138,6 +166,7 @@ def of_status(found: dict[str, Any], home_flag: str) -> str:
         if model
         else "model: none yet"
     )
+    lines += [champion_line(found["champion"]), feedback_line(found["feedback"]), queue_line(found["queue"])]
     if found["pending"]:
         lines.append(f"next: uv run curation run {found['dataset']}{home_flag}")
     elif not found["batches"] and not found["refused"]:

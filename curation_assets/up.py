@@ -1,16 +1,19 @@
-"""`curation up`: Dagster's UI and daemon on one CURATION_HOME, started together, ended together.
+"""`curation up`: Dagster's UI and daemon and the feedback service on one CURATION_HOME, started together, ended together.
 
 Which port, which address, what is said to the user. How everything is ended is `resources.guardian`.
 """
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -42,10 +45,10 @@ def _taken(probe: socket.socket, port: int) -> bool:
     return False
 
 
-def answers(port: int) -> bool:
-    """Whether the UI serves already."""
+def answers(port: int, path: str = "server_info") -> bool:
+    """Whether the UI serves already; with another path, whether that service does."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/server_info", timeout=2) as response:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/{path}", timeout=2) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -59,46 +62,70 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise Ended
 
 
-def up(home: Home, wanted_port: int, tell: Callable[[str], None]) -> int:
+def up(home: Home, wanted_port: int, wanted_feedback_port: int, tell: Callable[[str], None]) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code. Everything started is gone within 10 s of the end, also of a sudden one."""
     home.prepare()
     try:
         with FileLock(home.root / "locks" / "up.lock", timeout=0):
-            return _up(home, wanted_port, tell)
+            return _up(home, wanted_port, wanted_feedback_port, tell)
     except Timeout:
         raise CurationError(
             f"another `up` serves {home.root} already", "use that one, or end it first: two would start every run twice"
         ) from None
 
 
-def _up(home: Home, wanted_port: int, tell: Callable[[str], None]) -> int:
+@dataclass(frozen=True)
+class Service:
+    """What is started: its name for people, its command, the port and path at which it answers, and where its words go."""
+
+    name: str
+    command: list[str]
+    port: int
+    path: str
+    log: Path
+
+
+def _up(home: Home, wanted_port: int, wanted_feedback_port: int, tell: Callable[[str], None]) -> int:
     os.environ.update(home.environment())
     _make_history(home)
-    port = free_port(wanted_port, tell)
-    log = home.dagster / "up.log"
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-h", HOST, "-p", str(port)]
-    with log.open("w") as output:
-        guardian = subprocess.Popen(
-            [sys.executable, "-m", "resources.guardian", *command],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=REPOSITORY,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
-        )
+    port, feedback_port = free_port(wanted_port, tell), free_port(wanted_feedback_port, tell)
+    dagster = ["dagster", "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-h", HOST, "-p", str(port)]
+    feedback = ["curation_assets.cli", "serve", "--host", HOST, "--port", str(feedback_port), "--home", str(home.root)]
+    services = [
+        Service("feedback service", feedback, feedback_port, "healthz", home.feedback_log.parent / "serve.log"),
+        Service("Dagster", dagster, port, "server_info", home.dagster / "up.log"),
+    ]
+    guardians: list[subprocess.Popen[bytes]] = []
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _end)
-        return _serve(guardian, port, log, home, tell)
+        for service in services:
+            tell(f"starting {service.name} on {home.root} (log: {service.log})")
+            guardians.append(_guarded(service))
+        return _serve(services, guardians, tell)
     except Ended:
         tell("ending")
         return 0
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        if guardian.stdin:
-            guardian.stdin.close()
-        guardian.wait()
+        for guardian in guardians:
+            if guardian.stdin:
+                guardian.stdin.close()
+        for guardian in guardians:
+            guardian.wait()
+
+
+def _guarded(service: Service) -> subprocess.Popen[bytes]:
+    with service.log.open("w") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "resources.guardian", sys.executable, "-m", *service.command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=REPOSITORY,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
+        )
 
 
 def _make_history(home: Home) -> None:
@@ -111,20 +138,23 @@ def _make_history(home: Home) -> None:
         pass
 
 
-def _serve(guardian: subprocess.Popen[bytes], port: int, log: Path, home: Home, tell: Callable[[str], None]) -> int:
-    tell(f"starting Dagster on {home.root} (log: {log})")
-    waited_s = 0.0
-    while not answers(port):
-        try:
-            guardian.wait(timeout=0.5)
-        except subprocess.TimeoutExpired:
-            waited_s += 0.5
-        if guardian.poll() is not None or waited_s > START_S:
-            raise CurationError(
-                f"Dagster did not start; its last words are in {log}", "read them, mend what they name, and start again"
-            )
-    tell(f"Dagster UI: http://{HOST}:{port}   (it has no login: keep it on loopback)")
-    tell("Ctrl-C ends it")
-    code = guardian.wait()
-    tell(f"Dagster ended by itself; its last words are in {log}")
-    return code or 1
+def _serve(services: list[Service], guardians: list[subprocess.Popen[bytes]], tell: Callable[[str], None]) -> int:
+    started = time.monotonic()
+    for service in services:
+        while not answers(service.port, service.path):
+            for other, guardian in zip(services, guardians, strict=True):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    guardian.wait(timeout=0.25)
+                if guardian.poll() is not None or time.monotonic() - started > START_S:
+                    told = f"{other.name} did not start; its last words are in {other.log}"
+                    raise CurationError(told, "read them, mend what they name, and start again")
+    feedback, dagster = services
+    tell(f"feedback service: http://{HOST}:{feedback.port}/v1/feedback   (metrics: /metrics, schema: /openapi.json)")
+    tell(f"Dagster UI: http://{HOST}:{dagster.port}   (it has no login: keep it on loopback)")
+    tell("Ctrl-C ends both")
+    while True:
+        for service, guardian in zip(services, guardians, strict=True):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = guardian.wait(timeout=0.5)
+                tell(f"{service.name} ended by itself; its last words are in {service.log}")
+                return code or 1

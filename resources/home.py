@@ -26,9 +26,20 @@ QUIET = {
 """Environment that keeps every tool we start from reporting home."""
 
 
+def now() -> datetime.datetime:
+    """The present moment in UTC, or the one that CURATION_NOW (ISO 8601, with its offset) gives to make a run repeatable."""
+    given = os.environ.get("CURATION_NOW")
+    if not given:
+        return datetime.datetime.now(datetime.UTC)
+    try:
+        return datetime.datetime.fromisoformat(given).astimezone(datetime.UTC)
+    except ValueError:
+        raise CurationError(f"CURATION_NOW is {given!r}, which is no time", "write it as 2026-11-23T08:00:00+00:00") from None
+
+
 def today() -> datetime.date:
     """Today in UTC, the calendar of every arrival day."""
-    return datetime.datetime.now(datetime.UTC).date()
+    return now().date()
 
 
 class Home:
@@ -42,6 +53,11 @@ class Home:
         self.mlflow = root / "mlflow"
         self.dagster = root / "dagster"
         self.secrets = root / "secrets"
+        self.feedback_log = root / "feedback" / "log.sqlite"
+        self.feedback_table = root / "feedback" / "feedback.duckdb"
+        self.feedback_segments = root / "lake" / "feedback"
+        self.predictions = root / "lake" / "predictions"
+        self.promotions = root / "promotions"
 
     @classmethod
     def find(cls, given: str | Path | None = None) -> "Home":
@@ -73,6 +89,8 @@ class Home:
                 self.root / "locks",
                 self.dagster,
                 self.secrets,
+                self.feedback_log.parent,
+                self.promotions,
             ):
                 folder.mkdir(exist_ok=True)
                 if folder != self.landing and not os.access(folder, os.W_OK):  # landing may well be mounted read-only

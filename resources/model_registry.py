@@ -1,14 +1,16 @@
 """Where models are: MLflow tracking and registry on one SQLite file, with the artefacts in a folder beside it.
 
-It records and hands out; it neither trains nor judges, and which version deserves the alias is decided elsewhere. Neither the
-SQLite file nor a recorded version holds an absolute path, so the folder may move with its home.
+It records and hands out; it neither trains nor judges. Who is champion is written in `curation.promotions`; the aliases here only
+mirror it for MLflow's own pages. Neither the SQLite file nor a recorded version holds an absolute path: the folder may move.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 from curation.errors import CurationError
 from curation.files import sha256_of_file, sync, valid_name, written_whole
 from curation.learning import artefact
+from curation.promotions import ModelReference
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 CHAMPION = "champion"
+CHALLENGER = "challenger"
+LOCK_WAIT_S = 30.0  # MLflow's pages may be writing; its own writes take milliseconds
 ARTEFACT_NAME = "model.skops"
 ARTEFACT_SCHEME = "mlflow-artifacts:/"
 """MLflow's scheme for artefacts below a root that is named when its server starts; a local path would be stored absolute."""
@@ -66,7 +71,6 @@ class ModelVersion:
     snapshot_version: str
     snapshot_digest: str
     metrics: dict[str, float]
-    is_champion: bool
     is_new: bool
 
 
@@ -77,7 +81,7 @@ class ModelRegistry:
         self.root = root.resolve()
 
     def record(self, dataset: str, model: TrainedModel) -> ModelVersion:
-        """Track and register a model: one MLflow run, one version, and the alias `champion` if the dataset has none yet.
+        """Track and register a model: one MLflow run, one version, no alias.
 
         The same snapshot, parameters and artefact are the same version: recorded again it is returned as it is. What a killed
         process left is completed, not repeated.
@@ -98,21 +102,56 @@ class ModelRegistry:
         if registered is None:
             run_id = self._track(client, dataset, model, identity)
             registered = _register(client, dataset, model, identity, run_id)
-        if self._champion_of(client, dataset) is None:
-            client.set_registered_model_alias(dataset, CHAMPION, registered.version)
         return self._as_version(client, dataset, registered, is_new)
 
-    def champion(self, dataset: str) -> ModelVersion | None:
-        """The version that predictions are made with, or None before the first one."""
+    def point(self, dataset: str, champion: int, challenger: int | None) -> None:
+        """Let MLflow's aliases say what the promotion log says; without a challenger that alias goes. Both or neither.
+
+        Straight into MLflow's table: its client takes 2.6 CPU s to import and connect before it writes this same row, and a
+        rollback must not wait for that. A test reads the aliases back through MLflow's client.
+
+        Raises:
+            CurationError: there is no such version.
+        """
+        valid_name(dataset, "dataset")
+        wanted = {CHAMPION: champion, CHALLENGER: challenger}
         if not self._database.exists():
-            return None
-        client = self._client()
-        registered = self._champion_of(client, dataset)
-        return None if registered is None else self._as_version(client, dataset, registered, is_new=False)
+            raise CurationError(f"{self.root} holds no models", f"curation run {dataset}")
+        with contextlib.closing(sqlite3.connect(self._database, timeout=LOCK_WAIT_S)) as connection, connection:
+            connection.execute("begin immediate")
+            for alias, version in wanted.items():
+                connection.execute("delete from registered_model_aliases where name = ? and alias = ?", (dataset, alias))
+                if version is None:
+                    continue
+                found = connection.execute(
+                    "insert into registered_model_aliases (workspace, name, alias, version)"
+                    " select workspace, name, ?, version from model_versions where name = ? and version = ?",
+                    (alias, dataset, version),
+                )
+                if found.rowcount != 1:
+                    raise CurationError(
+                        f"MLflow knows no version {version} of {dataset}, so it cannot be its {alias}",
+                        f"restore {self._database} from a backup, or train again with: curation run {dataset}",
+                    )
 
     def load(self, version: ModelVersion) -> "Pipeline":
         """The fitted pipeline of a version; CurationError when its file is not the one that was recorded."""
         return artefact.load(version.artefact, version.artefact_sha256)
+
+    def reference(self, version: ModelVersion) -> ModelReference:
+        """What the promotion log keeps of a version: enough to open it again in any home, without MLflow."""
+        return ModelReference(
+            version=version.version,
+            run_id=version.run_id,
+            artefact=version.artefact.relative_to(self.root).as_posix(),
+            artefact_sha256=version.artefact_sha256,
+            snapshot_version=version.snapshot_version,
+            snapshot_digest=version.snapshot_digest,
+        )
+
+    def load_reference(self, reference: ModelReference) -> "Pipeline":
+        """The fitted pipeline that a promotion names, opened without MLflow; CurationError when its file is not the one recorded."""
+        return artefact.load(self.root / reference.artefact, reference.artefact_sha256)
 
     @property
     def _database(self) -> Path:
@@ -189,16 +228,8 @@ class ModelRegistry:
         found = client.search_model_versions(f"name = '{dataset}' and tags.`{IDENTITY_TAG}` = '{identity}'", max_results=1)
         return found[0] if found else None
 
-    @staticmethod
-    def _champion_of(client: "MlflowClient", dataset: str) -> "RegisteredVersion | None":
-        models = client.search_registered_models(f"name = '{dataset}'", max_results=1)
-        if not models or CHAMPION not in models[0].aliases:
-            return None
-        return client.get_model_version(dataset, models[0].aliases[CHAMPION])
-
     def _as_version(self, client: "MlflowClient", dataset: str, registered: "RegisteredVersion", is_new: bool) -> ModelVersion:
         assert registered.run_id is not None  # `_register` never leaves it out
-        champion = self._champion_of(client, dataset)
         return ModelVersion(
             dataset=dataset,
             version=int(registered.version),
@@ -208,7 +239,6 @@ class ModelRegistry:
             snapshot_version=registered.tags[SNAPSHOT_VERSION_TAG],
             snapshot_digest=registered.tags[SNAPSHOT_DIGEST_TAG],
             metrics=dict(client.get_run(registered.run_id).data.metrics),
-            is_champion=champion is not None and int(champion.version) == int(registered.version),
             is_new=is_new,
         )
 

@@ -41,6 +41,7 @@ def free_port() -> int:
 def serving(home: Path, port: int | None = None) -> Iterator[Up]:
     """`up` on `home` until the block ends; in a group of its own, as a terminal would start it."""
     command = [sys.executable, "-m", "curation_assets.cli", "up", "--home", str(home), "--port", str(port or free_port())]
+    command += ["--feedback-port", str(free_port())]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, start_new_session=True)
     try:
         yield Up(process, *_told_until_served(process))
@@ -56,8 +57,8 @@ def _told_until_served(process: subprocess.Popen[str]) -> tuple[str, list[str]]:
     told: list[str] = []
     while True:
         told.append(lines.get(timeout=PATIENCE_S).strip())
-        if found := re.search(r"http://127\.0\.0\.1:\d+", told[-1]):
-            return found[0], told
+        if found := re.search(r"Dagster UI: (http://127\.0\.0\.1:\d+)", told[-1]):
+            return found[1], told
 
 
 def _keep(pipe: IO[str], lines: "queue.Queue[str]") -> None:

@@ -133,7 +133,7 @@ def test_the_sources_of_the_docs_load() -> None:
         for name, source in parse_sources(text, "sources.md", REVIEWS).items()
     }
     assert loaded["my_shop"].extra["basket_value"].path == ("basket", "total")
-    assert len(loaded) == 5
+    assert len(loaded) == 6
 
 
 def test_the_docs_name_every_key_of_a_source() -> None:

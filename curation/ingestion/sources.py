@@ -21,6 +21,8 @@ Delivered = Literal["string", "integer", "number", "boolean", "any"]
 """JSON types as delivered: `number` takes integers too, `any` takes every scalar."""
 
 DATE_WORDS = ("epoch_s", "epoch_ms", "iso8601")
+NO_RATING = "none"
+"""`rating: none` instead of a scale: the source's records carry no rating, so no label follows from them."""
 
 
 class FieldRule(BaseModel):
@@ -57,7 +59,7 @@ class Source(BaseModel):
     description: str = ""
     fields: dict[str, FieldRule]  # canonical name -> rule
     extra: dict[str, FieldRule] = Field(default_factory=dict)  # carried to the snapshot; canonical type = delivered type
-    rating: Rating | None = None
+    rating: Rating | None = None  # None: its records carry no rating
     date_format: str | None = None  # "epoch_s", "epoch_ms", "iso8601" or a strptime format such as "%m %d, %Y"
     max_bad_share: float = 0.05  # malformed or contract-breaking records beyond this refuse the batch
     deadline_hours: float = 26.0  # a source is late when its newest day is older than this at the end of that day, UTC
@@ -82,7 +84,8 @@ _RULE_KEYS = ("from", "type", "required", "allowed", "minimum", "maximum", "max_
 _SOURCE_KEYS = ("description", "fields", "extra", "rating", "date_format", "max_bad_share", "deadline_hours")
 # Columns that raw rows or snapshots already have; an extra of that name would hide one of them.
 TAKEN_COLUMNS = (
-    *("label", "split", "weight", "source", "batch", "cluster", "subject_id", "item_id", "text", "rating", "day", "file", "line"),
+    *("label", "label_origin", "labelled_at", "split", "weight", "source", "batch", "cluster", "subject_id", "item_id", "text"),
+    *("rating", "day", "file", "line"),
     *("record_no", "record_id", "content_hash", "extra", "rating_min", "rating_max", "seq"),
 )
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -155,11 +158,12 @@ def _source(name: str, declared: Declared, dataset: Dataset) -> Source:
     parts = declared.entries(_SOURCE_KEYS)
     if "fields" not in parts:
         raise declared.error("has no `fields`", "say where each field comes from, such as `fields: {text: reviewText, ...}`")
-    rating = _rating(parts["rating"]) if "rating" in parts else None
+    is_unrated = "rating" in parts and parts["rating"].says(NO_RATING)
+    rating = _rating(parts["rating"]) if "rating" in parts and not is_unrated else None
     date_format = _date_format(parts["date_format"]) if "date_format" in parts else None
-    fields = _fields(parts["fields"], dataset, rating, date_format)
+    fields = _fields(parts["fields"], dataset, rating, date_format, is_unrated=is_unrated)
     extra = _extra(parts["extra"], dataset, parts["fields"].entries()) if "extra" in parts else {}
-    _check_scale_and_dates(declared, parts, dataset, fields)
+    _check_scale_and_dates(declared, parts, dataset, fields, is_unrated=is_unrated)
     return Source(
         name=name,
         description=parts["description"].text() if "description" in parts else "",
@@ -172,7 +176,9 @@ def _source(name: str, declared: Declared, dataset: Dataset) -> Source:
     )
 
 
-def _fields(declared: Declared, dataset: Dataset, rating: Rating | None, date_format: str | None) -> dict[str, FieldRule]:
+def _fields(
+    declared: Declared, dataset: Dataset, rating: Rating | None, date_format: str | None, *, is_unrated: bool
+) -> dict[str, FieldRule]:
     canonical = [field.name for field in dataset.fields]
     rules: dict[str, FieldRule] = {}
     for name, value in declared.entries().items():
@@ -187,10 +193,12 @@ def _fields(declared: Declared, dataset: Dataset, rating: Rating | None, date_fo
         _check_type(value, field.type, rule.type, rating, date_format)
         rules[name] = rule
     for field in dataset.fields:
-        if field.required and field.name not in rules:
+        is_rating = field.type == "rating"
+        if field.required and field.name not in rules and not (is_rating and is_unrated):
             raise declared.error(
                 f"`{field.name}` is not mapped, and {dataset.name} cannot do without it",
-                f"add `{field.name}: <key of the delivered record>`",
+                f"add `{field.name}: <key of the delivered record>`"
+                + (f", or `rating: {NO_RATING}` to the source if its records carry none" if is_rating else ""),
             )
     return rules
 
@@ -335,7 +343,7 @@ def _date_format(declared: Declared) -> str:
 
 
 def _check_scale_and_dates(
-    declared: Declared, parts: dict[str, Declared], dataset: Dataset, fields: dict[str, FieldRule]
+    declared: Declared, parts: dict[str, Declared], dataset: Dataset, fields: dict[str, FieldRule], *, is_unrated: bool
 ) -> None:
     mapped = parts["fields"].entries()
     for field_type, key, example in (
@@ -344,6 +352,12 @@ def _check_scale_and_dates(
     ):
         of_type = [field.name for field in dataset.fields if field.type == field_type]
         used = [name for name in of_type if name in fields]
+        if is_unrated and field_type == "rating":
+            if used:
+                raise mapped[used[0]].error(
+                    f"`{used[0]}` is mapped, but the source says `rating: {NO_RATING}`", "keep one of the two"
+                )
+            continue
         if used and key not in parts:
             raise mapped[used[0]].error(f"`{used[0]}` is a {field_type}, but the source has no `{key}`", f"add {example} to it")
         if key in parts and not used:

@@ -65,6 +65,10 @@ class Declared:
         """Whether it is a list, `[a, b]`."""
         return isinstance(self.node, yaml.SequenceNode)
 
+    def says(self, word: str) -> bool:
+        """Whether it is that one word."""
+        return isinstance(self.node, yaml.ScalarNode) and self.node.value == word
+
     def items(self) -> list["Declared"]:
         """The values of a list that is not empty."""
         if not isinstance(self.node, yaml.SequenceNode) or not self.node.value:

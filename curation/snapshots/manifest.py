@@ -67,7 +67,8 @@ class SnapshotFacts(Frozen):
     batches: tuple[Batch, ...]
     contracts: dict[str, str]  # source -> digest of its contract
     code_versions: dict[str, str]
-    consumed_feedback_seq: int = 0
+    consumed_feedback_seq: int = 0  # the last event of the feedback log whose labels are in the rows
+    consumed_feedback_head: str = ""  # the log's hash chain at that event
     card: CardTexts
 
     @field_validator("batches")

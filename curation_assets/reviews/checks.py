@@ -11,11 +11,16 @@ from curation.snapshots.store import SnapshotStore
 from curation_assets import keys
 from curation_assets.counts import counts_by_batch
 from curation_assets.display import rounded, table
+from curation_assets.loop_assets import loop_checks
 from curation_assets.raw import raw_checks
+from curation_assets.reviews.assets import KNOWN, LOOP
 from curation_assets.reviews.dataset import REVIEWS, SOURCES
 from curation_assets.reviews.policy import REVIEWS_POLICY
 from curation_assets.snapshot_frames import leaks_between_splits, shape_failures
+from curation_assets.steps import model_told
 from resources.home import Home
+
+MINIMUM_EFFECTIVE_SHARE = 0.5
 
 
 @dg.asset_check(
@@ -87,13 +92,35 @@ def classes_are_balanced(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    asset=keys.SENTIMENT_MODEL, description="The effective sample size of the weighted rows is at least half of them."
+)
+def weights_leave_enough_rows(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
+    """Warns: a model that leans on few heavy rows repeats their mistakes."""
+    told = model_told(home, REVIEWS.name)
+    share = told["sampling"]["effective_sample_size"] / told["sampling"]["rows"] if told else 1.0
+    return dg.AssetCheckResult(
+        passed=share >= MINIMUM_EFFECTIVE_SHARE,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"effective_share": rounded(share), "minimum_share": MINIMUM_EFFECTIVE_SHARE},
+    )
+
+
 def build_checks(home: Home) -> list[dg.AssetChecksDefinition]:
     """All checks of reviews that are not dbt tests."""
     return [
-        *raw_checks(REVIEWS, keys.RAW_REVIEWS, SOURCES, [keys.REVIEW_BATCHES, keys.REVIEW_SNAPSHOT, keys.SENTIMENT_MODEL], home),
+        *raw_checks(
+            REVIEWS,
+            keys.RAW_REVIEWS,
+            SOURCES,
+            [keys.REVIEW_BATCHES, keys.REVIEW_SNAPSHOT, keys.SENTIMENT_MODEL, keys.REVIEW_LABEL_QUEUE],
+            home,
+        ),
         every_record_accounted_for,
         no_leak_between_splits,
         enough_rows,
         rows_have_the_declared_shape,
         classes_are_balanced,
+        weights_leave_enough_rows,
+        *loop_checks(KNOWN, LOOP),
     ]

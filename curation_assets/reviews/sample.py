@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from curation.files import written_whole
 from curation_assets.reviews import sample_text
 from curation_assets.reviews.sample_sources import (
     LATE_DAY,
@@ -25,9 +24,12 @@ from curation_assets.reviews.sample_sources import (
     Review,
     as_json,
     breach,
+    delivered,
     line_of,
     marketplace_files,
+    meaning_of,
     packed_lines,
+    review_uid,
 )
 from curation_assets.reviews.sample_words import SPAM_KINDS
 
@@ -160,6 +162,7 @@ class Sample:
     planted: tuple[Planted, ...]
     drill: DrillFile
     new_files: int  # written now; the others already stood there, byte for byte
+    meant: dict[str, str] = field(repr=False)  # review_uid -> negative, neutral, positive or spam, as a careful reader would say
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -200,26 +203,18 @@ def write_sample(landing: Path, first_day: date, seed: int = 7) -> Sample:
             composer.compose(source, number)
     counted = sorted((key, count) for key, count in composer.planted.items() if count)
     planted = tuple(Planted(source, day, fault, count) for (source, day, fault), count in counted)
-    new_files = sum(_written(file.path, file.content) for file in composer.files)
-    return Sample(first_day, tuple(composer.files), planted, composer.drill(), new_files)
+    new_files = sum(delivered(file.path, file.content) for file in composer.files)
+    return Sample(first_day, tuple(composer.files), planted, composer.drill(), new_files, composer.meant)
 
 
 def write_drill(drill: DrillFile) -> bool:
     """Deliver the fifth day of `shop` with its integers; whether that changed landing."""
-    return _written(drill.path, drill.broken)
+    return delivered(drill.path, drill.broken)
 
 
 def mend_drill(drill: DrillFile) -> bool:
     """Replace the drill's file by the corrected one; whether that changed landing."""
-    return _written(drill.path, drill.mended)
-
-
-def _written(path: Path, content: bytes) -> bool:
-    if path.is_file() and path.read_bytes() == content:
-        return False
-    with written_whole(path) as temporary:
-        temporary.write_bytes(content)
-    return True
+    return delivered(drill.path, drill.mended)
 
 
 class _Composer:
@@ -228,6 +223,7 @@ class _Composer:
     def __init__(self, folder: Path, first_day: date, seed: int) -> None:
         self.files: list[SampleFile] = []
         self.planted: Counter[tuple[str, date, str]] = Counter()
+        self.meant: dict[str, str] = {}
         self._folder = folder
         self._first_day = first_day
         self._random = Random(seed)
@@ -250,6 +246,8 @@ class _Composer:
         originals = self._originals(source, day, batch - planted, late_records)
         reviews = corrections + spam + empty + originals[late_records:] + self._copies(source, day, batch)
         lines = breaches + [line_of(source, review) for review in reviews]
+        felt = {review_uid(source, review.native_id): meaning_of(review.felt) for review in originals + reviews}
+        self.meant |= felt | {review_uid(source, review.native_id): "spam" for review in spam}
         self._random.shuffle(lines)
         if is_drill:
             self._drill_lines = lines
@@ -284,6 +282,7 @@ class _Composer:
             user=int(random.random() ** 2 * 6_000),
             item=f"{wording.family.code}-{random.randint(1, 40):03d}",
             rating=rating,
+            felt=wording.felt,
             title=wording.title,
             text=wording.text,
             written_at=arrival - timedelta(days=days_late, seconds=random.randint(60, 36 * 3600)),
@@ -347,7 +346,15 @@ class _Composer:
                 item = f"{origin.item[:3]}-{random.randint(1, 40):03d}"
                 text = _COPYING[fault](random, origin.text)
                 copies.append(
-                    replace(other, item=item, rating=origin.rating, title=origin.title, text=text, language=origin.language)
+                    replace(
+                        origin,
+                        native_id=other.native_id,
+                        user=other.user,
+                        item=item,
+                        text=text,
+                        written_at=other.written_at,
+                        votes=other.votes,
+                    )
                 )
             self.planted[source, day, fault] += count
         return copies

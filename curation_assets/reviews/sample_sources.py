@@ -4,13 +4,17 @@ One record or one day at a time: what is written when, and how often, is `sample
 """
 
 import gzip
+import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import zstandard
+
+from curation.files import written_whole
 
 SHOP, MARKETPLACE = "shop", "marketplace"
 SEGMENT_CODES = {"new": 1, "returning": 2, "loyal": 3, "business": 4}
@@ -29,6 +33,7 @@ class Review:
     user: int
     item: str
     rating: int
+    felt: int  # the stars that the words mean; no source delivers them
     title: str
     text: str
     written_at: datetime
@@ -44,6 +49,25 @@ class Piece:
     records: int
     remark: str
     content: bytes = field(repr=False)
+
+
+def review_uid(source: str, native_id: str) -> str:
+    """The key that the contract gives a record: hex SHA-256 of source and native id."""
+    return hashlib.sha256(f"{source}:{native_id}".encode()).hexdigest()
+
+
+def meaning_of(stars: int) -> str:
+    """The sentiment that one to five stars' worth of words carry."""
+    return "negative" if stars <= 2 else "neutral" if stars == 3 else "positive"
+
+
+def delivered(path: Path, content: bytes) -> bool:
+    """Put a file into landing; False when it stands there already, byte for byte."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
+    return True
 
 
 def packed_lines(lines: list[str]) -> bytes:

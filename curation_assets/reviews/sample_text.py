@@ -53,6 +53,7 @@ class Wording:
 
     family: Family
     language: str
+    felt: int  # the stars that the words mean; of those given, a few are misjudged
     title: str
     text: str
 
@@ -82,7 +83,7 @@ def write_wording(random: Random, rating: int, language: str) -> Wording:
     if random.random() < _TYPO_SHARE:
         text = with_typo(random, text)
     title = phrases[f"{random.choices(_TONES, _TONE_WEIGHTS[felt])[0]}_title"]
-    return Wording(family, language, title[0].upper() + title[1:], text)
+    return Wording(family, language, felt, title[0].upper() + title[1:], text)
 
 
 def _joined(random: Random, remarks: list[str]) -> str:

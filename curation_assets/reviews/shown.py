@@ -126,6 +126,9 @@ def of_model(instance: dg.DagsterInstance, trained: Trained) -> dict[str, Any]:
         "confusion_matrix": picture(instance, plots.confusion_matrix(judged), "confusion matrix"),
         "by_class": dg.MetadataValue.md(table(["class", "rows", "precision", "recall", "f1"], by_class)),
         "by_source": dg.MetadataValue.md(table(["source", "rows", "accuracy", "95% interval"], by_source)),
+        "effective_sample_size": round(trained.sampled.effective_sample_size),
+        "effective_share": rounded(trained.sampled.effective_share),
+        "weights": dg.MetadataValue.md(_weights(trained)),
         "calibration": picture(instance, plots.reliability_diagram(judged), "reliability diagram"),
         "macro_f1": rounded(judged.macro_f1.value),
         "log_loss": rounded(judged.log_loss.value),
@@ -135,3 +138,13 @@ def of_model(instance: dg.DagsterInstance, trained: Trained) -> dict[str, Any]:
         "model_version": trained.version.version,
         "mlflow_run": trained.version.run_id,
     }
+
+
+def _weights(trained: Trained) -> str:
+    """What rows of each origin, class and age count, and the policy behind it."""
+    header = ["", "rows", "mean weight", "share of rows", "share of weight"]
+    rows = [
+        [f"{group.group} {group.value}", group.rows, group.mean_weight, group.share_of_rows, group.share_of_weight]
+        for group in trained.sampled.groups
+    ]
+    return short_table(header, rows)

@@ -75,7 +75,7 @@ def test_ctrl_c_ends_everything_that_up_started_and_up_said_where_it_was_and_tha
             assert "no login" in told and "loopback" in told
             assert '"telemetryEnabled": false' in page(served.address)
             with pytest.raises(CurationError, match="another `up` serves"):
-                up(Home(tmp_path), free_port(), print)
+                up(Home(tmp_path), free_port(), free_port(), print)
             os.killpg(served.process.pid, signal.SIGINT)  # as a terminal does it
             assert served.process.wait(SURVIVAL_S) == 0
             assert len(started) >= 5

@@ -1,4 +1,7 @@
-"""The model registry on a real MLflow store: recorded once, completed after a kill, moved, and never opened unchecked."""
+"""The model registry on a real MLflow store: recorded once, completed after a kill, moved, and never opened unchecked.
+
+Who is champion is the promotion log's affair; here only that MLflow repeats it.
+"""
 
 import dataclasses
 import shutil
@@ -56,20 +59,67 @@ def runs_of(registry: ModelRegistry, dataset: str) -> list[str]:
     return [run.info.run_id for run in client.search_runs([experiment.experiment_id])]
 
 
-def test_the_first_model_of_a_dataset_becomes_its_champion(registry: ModelRegistry, tmp_path: Path) -> None:
-    assert registry.champion("reviews") is None
+def aliases_of(registry: ModelRegistry, dataset: str) -> dict[str, int]:
+    """As MLflow's own client reads them."""
+    aliases = client_of(registry).get_registered_model(dataset).aliases
+    return {alias: int(version) for alias, version in aliases.items()}
+
+
+def test_a_recorded_model_is_nobodys_champion_until_it_is_pointed_at(registry: ModelRegistry, tmp_path: Path) -> None:
     recorded = registry.record("reviews", trained(tmp_path))
-    assert (recorded.version, recorded.is_new, recorded.is_champion) == (1, True, True)
-    assert registry.champion("reviews") == dataclasses.replace(recorded, is_new=False)
+    later = registry.record("reviews", trained(tmp_path, digest="6e" * 32))
+    assert [(each.version, each.is_new) for each in (recorded, later)] == [(1, True), (2, True)]
+    assert aliases_of(registry, "reviews") == {}
     assert registry.load(recorded).predict(["good"]) == ["pos"]
 
 
-def test_a_later_model_is_registered_and_leaves_the_champion_alone(registry: ModelRegistry, tmp_path: Path) -> None:
+def test_mlflow_reads_the_aliases_that_we_wrote(registry: ModelRegistry, tmp_path: Path) -> None:
+    for digest in ("5d", "6e"):
+        registry.record("reviews", trained(tmp_path, digest=digest * 32))
+    registry.point("reviews", champion=1, challenger=2)
+    assert aliases_of(registry, "reviews") == {"champion": 1, "challenger": 2}
+    registry.point("reviews", champion=2, challenger=None)
+    registry.point("reviews", champion=2, challenger=None)
+    assert aliases_of(registry, "reviews") == {"champion": 2}
+    assert int(client_of(registry).get_model_version_by_alias("reviews", "champion").version) == 2
+    assert aliases_of(registry, "tickets") == {}
+
+
+def test_an_alias_that_mlflow_wrote_is_taken_over(registry: ModelRegistry, tmp_path: Path) -> None:
     registry.record("reviews", trained(tmp_path))
-    later = registry.record("reviews", trained(tmp_path, digest="6e" * 32))
-    champion = registry.champion("reviews")
-    assert (later.version, later.is_new, later.is_champion) == (2, True, False)
-    assert champion is not None and champion.version == 1
+    registry.record("reviews", trained(tmp_path, digest="6e" * 32))
+    client_of(registry).set_registered_model_alias("reviews", "champion", "1")
+    registry.point("reviews", champion=2, challenger=None)
+    assert aliases_of(registry, "reviews") == {"champion": 2}
+
+
+def test_pointing_at_a_version_that_is_not_there_moves_neither_alias(registry: ModelRegistry, tmp_path: Path) -> None:
+    registry.record("reviews", trained(tmp_path))
+    registry.point("reviews", champion=1, challenger=1)
+    with pytest.raises(CurationError, match="no version 7 of reviews, so it cannot be its challenger"):
+        registry.point("reviews", champion=1, challenger=7)
+    assert aliases_of(registry, "reviews") == {"champion": 1, "challenger": 1}
+
+
+def test_pointing_without_a_store_names_the_fix_and_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(CurationError, match="holds no models\n  fix: curation run reviews"):
+        ModelRegistry(tmp_path / "mlflow").point("reviews", champion=1, challenger=None)
+    assert not (tmp_path / "mlflow").exists()
+
+
+@pytest.mark.slow
+def test_a_rollback_opens_and_points_without_importing_mlflow(registry: ModelRegistry, tmp_path: Path) -> None:
+    reference = registry.reference(registry.record("reviews", trained(tmp_path)))
+    program = (
+        "import pathlib, sys; from resources.model_registry import ModelRegistry;"
+        "from curation.promotions import ModelReference;"
+        "registry = ModelRegistry(pathlib.Path(sys.argv[1])); registry.point('reviews', champion=1, challenger=None);"
+        "print(*registry.load_reference(ModelReference.model_validate_json(sys.argv[2])).predict(['bad']), 'mlflow' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(registry.root), reference.model_dump_json()]
+    repository = Path(artefact.__file__).resolve().parents[2]
+    finished = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
+    assert (finished.stdout.strip(), finished.stderr) == ("neg False", "")
 
 
 def test_recording_the_same_model_again_changes_nothing(registry: ModelRegistry, tmp_path: Path) -> None:
@@ -111,41 +161,32 @@ def test_a_run_killed_before_it_was_registered_gets_its_one_version(registry: Mo
     client_of(registry).delete_registered_model("reviews")
     recorded = registry.record("reviews", model)
     history = client_of(registry).get_metric_history(recorded.run_id, "accuracy")
-    assert (recorded.version, recorded.run_id, recorded.is_champion) == (1, tracked.run_id, True)
+    assert (recorded.version, recorded.run_id) == (1, tracked.run_id)
     assert len(history) == 1
 
 
-def test_a_run_killed_before_the_alias_was_set_gets_it_without_a_second_version(registry: ModelRegistry, tmp_path: Path) -> None:
-    model = trained(tmp_path)
-    registry.record("reviews", model)
-    client_of(registry).delete_registered_model_alias("reviews", "champion")
-    again = registry.record("reviews", model)
-    assert (again.version, again.is_new, again.is_champion) == (1, False, True)
-    assert len(client_of(registry).search_model_versions("name = 'reviews'")) == 1
-
-
 def test_two_datasets_never_share_versions(registry: ModelRegistry, tmp_path: Path) -> None:
-    registry.record("reviews", trained(tmp_path))
-    tickets = registry.champion("tickets")
-    assert tickets is not None and tickets.version == 1
+    assert registry.record("reviews", trained(tmp_path)).version == 1
     assert len(client_of(registry).search_model_versions(f"tags.`{IDENTITY_TAG}` like '%'")) == 2
 
 
-def test_a_home_that_moved_still_serves_its_champion(registry: ModelRegistry, tmp_path: Path) -> None:
-    registry.record("reviews", trained(tmp_path))
+def test_a_home_that_moved_still_opens_what_a_promotion_names(registry: ModelRegistry, tmp_path: Path) -> None:
+    reference = registry.reference(registry.record("reviews", trained(tmp_path)))
+    registry.point("reviews", champion=1, challenger=None)
     moved = Path(shutil.copytree(registry.root, tmp_path / "elsewhere"))
     shutil.rmtree(registry.root)
-    champion = ModelRegistry(moved).champion("reviews")
-    assert champion is not None and champion.artefact.is_relative_to(moved)
-    assert ModelRegistry(moved).load(champion).predict(["bad"]) == ["neg"]
+    assert ModelRegistry(moved).load_reference(reference).predict(["bad"]) == ["neg"]
+    assert aliases_of(ModelRegistry(moved), "reviews") == {"champion": 1}
     assert str(tmp_path).encode() not in (moved / "mlflow.db").read_bytes()
+    assert str(tmp_path) not in reference.model_dump_json()
 
 
 def test_an_edited_artefact_is_refused_by_name(registry: ModelRegistry, tmp_path: Path) -> None:
     recorded = registry.record("reviews", trained(tmp_path))
     recorded.artefact.write_bytes(recorded.artefact.read_bytes() + b"\0")
-    with pytest.raises(CurationError, match=str(recorded.artefact)):
-        registry.load(recorded)
+    for opened in (lambda: registry.load(recorded), lambda: registry.load_reference(registry.reference(recorded))):
+        with pytest.raises(CurationError, match=str(recorded.artefact)):
+            opened()
 
 
 def test_an_artefact_that_is_not_what_was_trained_is_not_recorded(registry: ModelRegistry, tmp_path: Path) -> None:
@@ -153,17 +194,12 @@ def test_an_artefact_that_is_not_what_was_trained_is_not_recorded(registry: Mode
     model.artefact.write_bytes(b"something else")
     with pytest.raises(CurationError, match="changed while it was recorded"):
         registry.record("reviews", model)
-    assert registry.champion("reviews") is None
+    assert client_of(registry).search_model_versions("name = 'reviews'") == []
 
 
 def test_a_dataset_named_like_a_path_is_refused(registry: ModelRegistry, tmp_path: Path) -> None:
     with pytest.raises(CurationError, match="cannot name a dataset"):
         registry.record("../reviews", trained(tmp_path))
-
-
-def test_asking_for_a_champion_makes_no_store(tmp_path: Path) -> None:
-    assert ModelRegistry(tmp_path / "mlflow").champion("reviews") is None
-    assert not (tmp_path / "mlflow").exists()
 
 
 @pytest.mark.slow

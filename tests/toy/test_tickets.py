@@ -76,7 +76,7 @@ def freeze(home: Path, connection: duckdb.DuckDBPyConnection, ledger: Ledger) ->
     sources = parse_sources(SOURCES_YAML, "toy", TICKETS)
     relation = training_rows(connection, TICKETS, POLICY, sources, "curated", b"key")
     types = {"ticket_uid": "string", "source": "string", "item_id": "string", "text": "string", "label": "string"}
-    types |= {"rating": "number", "weight": "number", "priority": "integer"}
+    types |= {"label_origin": "string", "weight": "number", "labelled_at": "timestamp", "rating": "number", "priority": "integer"}
     spec = SnapshotSpec(
         dataset="tickets",
         key=TICKETS.key,

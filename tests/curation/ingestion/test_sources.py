@@ -88,6 +88,12 @@ desk:
     )
 
 
+def test_a_source_without_ratings_says_so_and_needs_no_rating_field(tmp_path: Path) -> None:
+    desk = load(tmp_path, "desk:\n  fields: {text: body}\n  rating: none\n")["desk"]
+    assert desk.rating is None
+    assert set(desk.fields) == {"text"}
+
+
 def test_a_key_that_yaml_reads_as_something_else_stays_the_word_that_was_written(tmp_path: Path) -> None:
     text = DESK.replace("body", "no").replace("{minimum: 1, maximum: 5}", "{categories: {no: 1, yes: 2, 1: 3}}")
     desk = load(tmp_path, text)["desk"]
@@ -126,6 +132,18 @@ MISTAKES = {  # what is wrong: (text, line, key, words of the message, words of 
     "an unknown type": (DESK.replace("stars", "{type: int}"), 4, "rating.type", "`int` is no type", "integer"),
     "a field without its key": (DESK.replace(" body", ""), 3, "desk.fields.text", "no value", "after the colon"),
     "a required field unmapped": (DESK.replace("    text: body\n", ""), 2, "desk.fields", "`text` is not mapped", "add `text:"),
+    "a rating neither mapped nor none": (
+        DESK.replace("    rating: stars\n", ""),
+        2,
+        "desk.fields",
+        "`rating` is not",
+        "rating: none",
+    ),
+    "a rating both mapped and none": (
+        DESK.replace("{minimum: 1, maximum: 5}", "none"),
+        *(4, "desk.fields.rating", "but the source says `rating: none`", "keep one"),
+    ),
+    "a scale in a word": (DESK.replace("{minimum: 1, maximum: 5}", "nothing"), 5, "desk.rating", "no mapping", "minimum"),
     "no fields": ("desk:\n  rating: {minimum: 1, maximum: 5}\n", 1, "desk", "no `fields`", "fields: {text"),
     "nothing in a source": ("desk:\n", 1, "desk", "no mapping", "indented"),
     "a list of sources": ("- desk\n- shop\n", 1, "", "no mapping", "key: value"),

@@ -18,6 +18,8 @@ import pytest
 import zstandard
 
 from curation_assets.reviews.sample import FATES, Sample, first_day_of_sample, mend_drill, write_drill, write_sample
+from curation_assets.reviews.sample_sources import review_uid
+from tests.curation_assets.reviews.near_texts import near_pairs
 
 FIRST_DAY = date(2026, 3, 2)
 VERDICTS = {"terrible", "poor", "average", "good", "excellent"}
@@ -119,29 +121,18 @@ def _text(record: dict[str, Any]) -> str:
     return str(record["body"] if "body" in record else record["comment"])
 
 
+def _by_stars(record: dict[str, Any]) -> str:
+    stars = (
+        record["stars"]
+        if "stars" in record
+        else ["terrible", "poor", "average", "good", "excellent"].index(record["verdict"]) + 1
+    )
+    return "negative" if stars < 3 else "positive" if stars > 3 else "neutral"
+
+
 def _clean(text: str) -> str:
     text = unicodedata.normalize("NFKC", html.unescape(re.sub(r"<[^<>]*>", " ", text)))
     return " ".join(re.sub("[\u200b-\u200d\u2060\ufeff]", "", text).lower().split())
-
-
-def _near_pairs(texts: dict[str, str]) -> dict[str, set[str]]:
-    """Of each name the names before it whose text has a word-3-shingle Jaccard of 0.8 or more, found by rare shingles."""
-    shingles = {name: _shingles(text) for name, text in texts.items()}
-    frequency = Counter(shingle for found in shingles.values() for shingle in found)
-    names_with: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    near: dict[str, set[str]] = {}
-    for name, found in shingles.items():
-        rarest = sorted(found, key=lambda shingle: (frequency[shingle], shingle))[: len(found) - -(-len(found) * 4 // 5) + 1]
-        candidates = {other for shingle in rarest for other in names_with[shingle]}
-        near[name] = {other for other in candidates if len(found & shingles[other]) >= 0.8 * len(found | shingles[other])}
-        for shingle in rarest:
-            names_with[shingle].append(name)
-    return near
-
-
-def _shingles(text: str) -> set[tuple[str, ...]]:
-    words = re.findall(r"\w+", text)
-    return {tuple(words[at : at + 3]) for at in range(len(words) - 2)}
 
 
 def test_the_same_seed_and_first_day_write_the_same_bytes(delivery: Delivery, tmp_path: Path) -> None:
@@ -266,10 +257,21 @@ def test_copied_and_near_copied_texts_are_as_many_as_counted_and_hardly_more_by_
     planted_copies = delivery.sample.count("text_copy", "disguised_copy")
     assert planted_copies <= copies <= planted_copies + 0.001 * len(originals)
 
-    near = _near_pairs({f"{name} {place}": text for place, (text, name) in enumerate(by_clean_text.items())})
+    near = near_pairs({f"{name} {place}": text for place, (text, name) in enumerate(by_clean_text.items())})
     others = sum(any(other.split()[0] != name.split()[0] for other in found) for name, found in near.items())
     planted_near = delivery.sample.count("near_copy")
     assert planted_near <= others <= planted_near + 0.001 * len(originals)
+
+
+def test_what_every_sound_record_means_is_known_and_stars_seldom_contradict_it(delivery: Delivery) -> None:
+    sound = delivery.sound()
+    meant = [delivery.sample.meant[review_uid(source, _native_id(record))] for source, _, record in sound]
+    by_stars = [_by_stars(record) for _, _, record in sound]
+    advertised = [bool(ADVERTISES.search(_text(record))) for _, _, record in sound]
+    assert [meaning == "spam" for meaning in meant] == advertised
+    honest = [pair for pair in zip(meant, by_stars, strict=True) if pair[0] != "spam"]
+    differing = sum(meaning != stars for meaning, stars in honest)
+    assert 0.01 * len(honest) < differing < 0.06 * len(honest)
 
 
 def test_texts_are_dirty_as_often_as_counted(delivery: Delivery) -> None:

@@ -100,6 +100,14 @@ def test_amazon_2023_takes_a_record_written_by_hand_from_the_published_format(sh
     ]
 
 
+def test_a_source_without_ratings_gives_rows_whose_rating_is_null(shipped: dict[str, Source]) -> None:
+    post = {"post": "fo-1", "message": "grin on every ride", "posted_at": "2026-11-22T08:00:00+00:00", "rating": 5}
+    checked = check(shipped["forum"], post)
+    assert checked.breaks == {}
+    assert checked.columns["rating"].to_pylist() == [None]
+    assert checked.columns["text"].to_pylist() == ["grin on every ride"]
+
+
 def test_amazon_2018_reads_votes_with_thousands_and_takes_ratings_without_words(shipped: dict[str, Source]) -> None:
     record = {"overall": 5.0, "reviewerID": "A1", "asin": "B1", "summary": "Five", "unixReviewTime": 1441324800, "vote": "1,026"}
     checked = check(shipped["amazon_2018"], record)

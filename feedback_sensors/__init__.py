@@ -1,0 +1,1 @@
+"""Sensors of the loop: facts, a pure decision, Dagster objects."""

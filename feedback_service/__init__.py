@@ -1,0 +1,1 @@
+"""The feedback service: takes in over HTTP what people and products say about predictions."""
