@@ -26,6 +26,7 @@ from curation.learning import artefact
 from curation.learning.selection import select
 from curation.predictions import PredictionStore, Predictor, digest_of
 from curation.promotions import ModelReference, PromotionLog
+from curation.training_rows import place_of
 from curation_assets.datasets import Declared, labels_by_dataset
 from feedback_sensors.facts import watermark_of
 from resources.home import Home
@@ -208,7 +209,11 @@ def curated_state(home: Home, known: Declared) -> State:
 
 
 def ask(home: Home, known: Declared, *, now: datetime.datetime) -> Asked:
-    """Choose what people should label next, from what the champion predicted and what they have said so far."""
+    """Choose what people should label next, from what the champion predicted and what they have said so far.
+
+    Items that carry a label of their own teach already. So as long as there are enough others in the train split, only those are
+    asked for (and disputed ones again); the control arm is drawn from all.
+    """
     name = known.dataset.name
     predictor = predictor_of(home, champion_of(home, name))
     store, queue = PredictionStore(home.predictions, name), LabelQueue(home.lake / "label_queue", name)
@@ -216,11 +221,8 @@ def ask(home: Home, known: Declared, *, now: datetime.datetime) -> Asked:
     state = curated.current()
     with reading(home, name) as connection:
         store.register(connection, "predicted", predictor.version)
-        connection.execute(
-            "create temp view pool as select predicted.item_id, prediction_id, margin, predicted.text from predicted "
-            f"semi join {known.curated} as curated using (record_no)"
-        )
         curated.register_votes(connection, "votes")
+        _register_pool(connection, known)
         chosen = select(
             connection,
             "pool",
@@ -235,6 +237,20 @@ def ask(home: Home, known: Declared, *, now: datetime.datetime) -> Asked:
     before = queue.current()
     path = queue.write(chosen, model_version=predictor.version, snapshot_version=predictor.snapshot_version, asked_at=now)
     return Asked(path, queue_by_reason(path), is_new=path != before)
+
+
+def _register_pool(connection: duckdb.DuckDBPyConnection, known: Declared) -> None:
+    """Temp table `pool` from views `predicted` and `votes`: what the queue is drawn from (see `ask`), without superseded items."""
+    policy = known.policy
+    connection.execute(
+        f"create temp view candidates as select predicted.item_id, prediction_id, margin, predicted.text, "
+        f"{place_of('predicted.item_id')} >= {policy.train_until} or predicted.item_id in (select item_id from votes) as is_kept, "
+        f"curated.has_label from predicted join (select record_no, ({policy.label_sql}) is not null as has_label from {known.curated}) "
+        "as curated using (record_no)"
+    )
+    row = connection.execute("select count(*) filter (not has_label and not is_kept) from candidates").fetchone()
+    chosen = "where is_kept or not has_label" if row and row[0] >= known.loop.queue.size else ""
+    connection.execute(f"create temp view pool as select item_id, prediction_id, margin, text from candidates {chosen}")
 
 
 def queue_by_reason(path: Path) -> dict[str, int]:

@@ -243,14 +243,15 @@ class FeedbackTable:
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> Columns:
-    """Columns and their types of each table there is, in order."""
-    found: Columns = {}
-    for table, column, kind in connection.execute(
-        "select table_name, column_name, data_type from duckdb_columns() where schema_name = 'main' and not internal "
-        "order by table_name, column_index"
-    ).fetchall():
-        found.setdefault(table, {})[column] = kind
-    return found
+    """Columns and their types, in order, of each of our tables that is there. (Asking `duckdb_columns()` takes three times as long.)"""
+    found = {
+        name for (name,) in connection.execute("select table_name from duckdb_tables() where schema_name = 'main'").fetchall()
+    }
+    return {
+        table: {column: kind for column, kind, *_ in connection.execute(f"describe {table}").fetchall()}
+        for table in TABLES
+        if table in found
+    }
 
 
 def _listed(columns: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ def label_parameters(labels: tuple[str, ...]) -> dict[str, str]:
 
 
 def last_words(events: str, predictions: str, labels: tuple[str, ...]) -> str:
-    """SQL: one row per dataset, item and annotator, the annotator's last event on the item (occurred_at, then seq), whatever its kind.
+    """SQL: one row per dataset, item and annotator: the annotator's last word on the item (see `latest`), whatever its kind.
 
     `events` and `predictions` are relations (a name, or a query in parentheses): the columns of `events.LOGGED`, and prediction_id,
     dataset, item_id, label. All columns of the event come out, and three more:
@@ -22,24 +22,27 @@ def last_words(events: str, predictions: str, labels: tuple[str, ...]) -> str:
     Execute it with `label_parameters(labels)`.
     """
     matched = f"""(
-        select last.*, predicted.predicted_label,
-            case when last.prediction_id is null then known.item_id is not null else predicted.prediction_id is not null end
+        select said.*, predicted.predicted_label,
+            case when said.prediction_id is null then known.item_id is not null else predicted.prediction_id is not null end
                 as is_matched
-        from ({latest(events)}) as last
+        from {events} as said
         left join (
             select prediction_id, min(label) as predicted_label from {predictions} group by prediction_id
-        ) as predicted on predicted.prediction_id = last.prediction_id
+        ) as predicted on predicted.prediction_id = said.prediction_id
         left join (
             select distinct dataset, item_id from {predictions}
-        ) as known on known.dataset = last.dataset and known.item_id = last.item_id
+        ) as known on known.dataset = said.dataset and known.item_id = said.item_id
     )"""
-    return voted(matched, labels)
+    return voted(f"({latest(matched)})", labels)
 
 
 def latest(events: str) -> str:
-    """SQL: of `events` the rows that are an annotator's last on an item of a dataset, by occurred_at, then seq."""
+    """SQL: of `events` the rows that are an annotator's last on an item of a dataset, by occurred_at, then seq.
+
+    One that matches no prediction of ours silences none that does; it stands only where there is no other.
+    """
     return (
-        f"select unnest(arg_max(said, row(said.occurred_at, said.seq))) from {events} as said "
+        f"select unnest(arg_max(said, row(said.is_matched, said.occurred_at, said.seq))) from {events} as said "
         "group by said.dataset, said.item_id, said.annotator"
     )
 

@@ -49,6 +49,7 @@ class Schedule:
             self._replay: 0.5,
             self._tick: 4,
             self._crash: 2.5,
+            self._overtake: 0.7,
             self._run: 4,
             self._restart: 0.5,
             self._wipe: 1,
@@ -89,6 +90,14 @@ class Schedule:
         how = signal.SIGUSR1 if self.chance.random() < 0.7 else RuntimeError("the daemon failed here")
         self.told.append(f"crash at {where}: {how!r}")
         self.loop.tick({where: how})
+
+    def _overtake(self) -> None:
+        """The daemon dies with a run reserved; before it is back, a run by hand reaches the verdict, and labels go on coming."""
+        self._look()
+        self.loop.tick({"RUN_IDS_RESERVED": signal.SIGUSR1})
+        self.loop.start_by_hand()
+        self.loop.execute()
+        self._labels()
 
     def _run(self) -> None:
         failing = self.chance.choice(WHERE_RUNS_FAIL) if self.chance.random() < 0.4 else None

@@ -55,9 +55,14 @@ def place_in_split(item: str) -> float:
     return int(hashlib.sha256(f"split:{item}".encode()).hexdigest()[:8], 16) / 2**32
 
 
+def is_matched(said: Said, known: dict[str, str], items: set[str]) -> bool:
+    """Whether the event's prediction, or its item where it names no prediction, is known."""
+    return said.prediction in known if said.prediction else said.item in items
+
+
 def vote_of(said: Said, known: dict[str, str], items: set[str], labels: Sequence[str]) -> str | None:
-    """What an event counts as: none unless its prediction, or its item where it names no prediction, is known."""
-    if said.prediction not in known if said.prediction else said.item not in items:
+    """What an event counts as: none unless it is matched."""
+    if not is_matched(said, known, items):
         return None
     predicted = known.get(said.prediction or "")
     others = [label for label in labels if label != predicted]
@@ -75,11 +80,12 @@ def vote_of(said: Said, known: dict[str, str], items: set[str], labels: Sequence
 
 def standing(history: list[tuple[int, Said]], known: dict[str, str], items: set[str], labels: Sequence[str]) -> tuple[str, ...]:
     """The labels with most votes among the last words: one, several in a tie, or none."""
-    last: dict[str, tuple[int, int, Said]] = {}
+    last: dict[str, tuple[tuple[bool, int, int], Said]] = {}
     for seq, said in history:
-        if said.annotator not in last or (said.at, seq) > last[said.annotator][:2]:
-            last[said.annotator] = (said.at, seq, said)
-    votes = Counter(vote for *_, said in last.values() if (vote := vote_of(said, known, items, labels)))
+        place = (is_matched(said, known, items), said.at, seq)
+        if said.annotator not in last or place > last[said.annotator][0]:
+            last[said.annotator] = (place, said)
+    votes = Counter(vote for _, said in last.values() if (vote := vote_of(said, known, items, labels)))
     return tuple(sorted(vote for vote, number in votes.items() if number == max(votes.values())))
 
 
@@ -100,7 +106,7 @@ def reference(events: list[Said], predictions: list[Known], dataset: str, waterm
             counts["tied"] += is_trainable
         elif now != (before if len(before) == 1 else ()):
             counts["effective" if is_trainable else "held_out"] += 1
-    unmatched = {said.item for _, said in recent if (said.prediction not in known if said.prediction else said.item not in items)}
+    unmatched = {said.item for _, said in recent if not is_matched(said, known, items)}
     return LabelCount(
         effective=counts["effective"],
         tied=counts["tied"],
@@ -255,8 +261,8 @@ ABOUT_FIRST = FIRST[0].id
         pytest.param(
             [label(TRAINABLE, "positive"), Said(TRAINABLE, "anna", "label", "negative", f"reviews:{TRAINABLE}:{'f' * 16}", 1)],
             1,
-            (1, 0, 0, 1),
-            id="a last word without its prediction stands, and says nothing yet",
+            (0, 0, 0, 1),
+            id="a last word without its prediction says nothing, and silences nobody",
         ),
     ],
 )

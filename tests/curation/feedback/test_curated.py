@@ -129,6 +129,12 @@ def test_what_matches_no_prediction_is_kept_and_shown_and_trains_once_it_does(tm
     assert (state.unmatched, labels_of(book)) == (0, {TRAIN_ITEM: "good"})
 
 
+def test_an_event_without_a_match_silences_no_word_that_has_one(tmp_path: Path) -> None:
+    foreign = said(2, TRAIN_ITEM, label="bad", prediction_id=prediction_id_of("shop", TRAIN_ITEM, "zz", "another text"))
+    book, _ = curated(tmp_path, [said(1, TRAIN_ITEM, label="good"), foreign], [predicted(TRAIN_ITEM)])
+    assert labels_of(book) == {TRAIN_ITEM: "good"}
+
+
 def test_labels_of_the_test_split_never_train_and_only_those_of_the_control_arm_judge(tmp_path: Path) -> None:
     other = "item 10"  # of the test split too, sent by a product, so not drawn at random
     events = [said(1, TRAIN_ITEM, label="good"), said(2, TEST_ITEM, label="bad"), said(3, other, label="bad")]
