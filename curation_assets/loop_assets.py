@@ -125,7 +125,7 @@ def _queue(known: Declared, loop: LoopKeys, common: dict[str, Any]) -> dg.Assets
     )
     def queue(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         asked = ask(context.resources.home, known, now=now())
-        return dg.MaterializeResult(metadata=loop_shown.of_queue(asked))
+        return dg.MaterializeResult(metadata=loop_shown.of_queue(known, asked))
 
     return cast(dg.AssetsDefinition, queue)
 

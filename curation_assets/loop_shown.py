@@ -142,10 +142,15 @@ def of_predictions(home: Home, known: Declared, predicted: Predicted) -> dict[st
     return shown
 
 
-def of_queue(asked: Asked) -> dict[str, Any]:
+def of_queue(known: Declared, asked: Asked) -> dict[str, Any]:
     """Entries by reason, and some of each."""
-    total = sum(asked.by_reason.values())
+    total, wanted = sum(asked.by_reason.values()), known.loop.queue.size
     shown: dict[str, Any] = {"dagster/row_count": total, "is_new": asked.is_new}
+    if total < wanted:
+        shown["why_short"] = (
+            f"{total} of {wanted}: the control arm must keep its share, and there are not enough items left on one side, "
+            "in the test split that were never asked for, or in the train split without an answer"
+        )
     shown |= {f"asked_{reason}": count for reason, count in asked.by_reason.items()}
     shown["control_share"] = rounded(asked.by_reason.get("control", 0) / total) if total else 0.0
     if asked.path is not None:

@@ -27,6 +27,11 @@ from curation.files import folder_written_whole, sha256_of_file, valid_name, wri
 from curation.predictions import PredictionStore
 from curation.training_rows import SPAM, place_of
 
+CONFIG: dict[str, Any] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "preserve_insertion_order": "false",
+}
 FEEDBACK, LABELS, ANNOTATORS = "feedback.parquet", "labels.parquet", "annotators.parquet"
 
 
@@ -102,10 +107,20 @@ class CuratedFeedback:
         return newest_first.slice(0, at_most).select(["item_id", "label", "labelled_at"])
 
     def register_votes(self, connection: duckdb.DuckDBPyConnection, view: str) -> None:
-        """Temp view `view`: one row per item with votes, its item_id, votes and disagreement (0 to 1)."""
-        path = self.file(LABELS)
-        columns = {"item_id": pa.string(), "votes": pa.int64(), "disagreement": pa.float64()}
-        rows = pq.read_table(path, columns=list(columns)) if path else pa.schema(columns.items()).empty_table()
+        """Temp view `view`: one row per item that somebody has answered: item_id, votes and disagreement (0 to 1).
+
+        Who skips an item has answered it, with no vote: it is not put before people for ever.
+        """
+        rows = pa.schema([("item_id", pa.string()), ("votes", pa.int64()), ("disagreement", pa.float64())]).empty_table()
+        feedback, labels = self.file(FEEDBACK), self.file(LABELS)
+        if feedback and labels:
+            with duckdb.connect(config=CONFIG) as reading:
+                rows = reading.execute(
+                    "select item_id, coalesce(any_value(votes), 0)::bigint as votes, coalesce(any_value(disagreement), 0) as disagreement"
+                    " from read_parquet(?) as words left join read_parquet(?) using (item_id)"
+                    " where words.vote is not null or words.kind = 'skip' group by item_id order by item_id",
+                    [str(feedback), str(labels)],
+                ).to_arrow_table()
         connection.register(view, rows)
 
     def write(self, sources: Sources, labels: tuple[str, ...], test_from: float) -> State:
@@ -132,12 +147,7 @@ class CuratedFeedback:
 
 def _write_rows(folder: Path, dataset: str, sources: Sources, labels: tuple[str, ...], test_from: float) -> dict[str, Any]:
     """Write the three files into `folder`; the counts of `State`."""
-    config: dict[str, Any] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "preserve_insertion_order": "false",
-    }
-    with duckdb.connect(config=config) as connection:
+    with duckdb.connect(config=CONFIG) as connection:
         sources.predictions.register(connection, "predictions")
         connection.register("control", sources.control)
         segments = [str(path) for path in sources.segments]

@@ -4,6 +4,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -145,6 +146,14 @@ def test_labels_of_the_test_split_never_train_and_only_those_of_the_control_arm_
     assert training["item_id"].to_pylist() == [TRAIN_ITEM]
     assert control["item_id"].to_pylist() == [TEST_ITEM]
     assert (state.trainable, state.control, state.items) == (1, 1, 3)
+
+
+def test_a_skipped_item_counts_as_answered_and_a_withdrawn_one_does_not(tmp_path: Path) -> None:
+    events = [said(1, TRAIN_ITEM, "skip"), said(2, TEST_ITEM, label="bad"), said(3, TEST_ITEM, "withdraw")]
+    book, _ = curated(tmp_path, events, [predicted(TRAIN_ITEM), predicted(TEST_ITEM)])
+    with duckdb.connect() as connection:
+        book.register_votes(connection, "votes")
+        assert connection.execute("select item_id, votes, disagreement from votes").fetchall() == [(TRAIN_ITEM, 0, 0.0)]
 
 
 def test_an_even_split_is_undecided_and_trains_nothing(tmp_path: Path) -> None:
