@@ -214,9 +214,8 @@ class PromotionLog:
         pile = _pile(decisions)
         if len(pile) < 2:
             is_first = f"{_named(pile[-1])} is its first" if pile else "it has no champion yet"
-            raise CurationError(
-                f"{self.dataset} has no former champion to go back to: {is_first}", f"curation run {self.dataset} trains another"
-            )
+            fix = f"curation run {self.dataset}{' --retrain' if pile else ''} trains another"
+            raise CurationError(f"{self.dataset} has no former champion to go back to: {is_first}", fix)
         return self.append(
             kind="rolled_back",
             challenger=None,

@@ -33,6 +33,7 @@ from resources.home import Home
 from resources.warehouse import reading
 
 NO_HEAD = Head(0, "0" * 64)
+DRAIN_WAIT_S = 60.0  # a sensor skips when another drain is at work; a run waits for it, also when it builds the table anew
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def feedback_log(home: Home) -> Iterator[FeedbackLog]:
 
 def feedback_table(home: Home) -> FeedbackTable:
     """The feedback table of a home, with its segments, its lock and the predictions that events are matched with."""
-    return FeedbackTable(home.feedback_table, home.feedback_segments, home.lock("feedback"), home.predictions)
+    return FeedbackTable(
+        home.feedback_table, home.feedback_segments, home.lock("feedback"), home.predictions, lock_timeout_s=DRAIN_WAIT_S
+    )
 
 
 def champion_told(home: Home, dataset: str) -> dict[str, Any] | None:

@@ -4,14 +4,17 @@ Each reads like a recipe; what it does is `curation_assets.loop` and `promotion`
 its declaration, its keys and what its assets have in common.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 import dagster as dg
 
 from curation.label_queue import LabelQueue
+from curation.learning.selection import CONTROL
 from curation_assets import keys, loop_shown
 from curation_assets.datasets import Declared
+from curation_assets.display import rounded
 from curation_assets.loop import ask, curate, curated_state, predict, predictions_told, queue_by_reason
 from curation_assets.promotion import decide
 from resources.home import Home, now
@@ -84,7 +87,7 @@ def _champion(known: Declared, loop: LoopKeys, common: dict[str, Any]) -> dg.Ass
     def champion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare class only
         decision = decide(context.resources.home, known, context.resources.registry, by=f"run {context.run_id}", now=now())
         return dg.MaterializeResult(
-            metadata=loop_shown.of_champion(decision),
+            metadata=loop_shown.of_champion(context.instance, decision),
             data_version=dg.DataVersion(decision.champion.artefact_sha256),
             check_results=[
                 dg.AssetCheckResult(
@@ -138,97 +141,61 @@ def keys_of_curated(known: Declared) -> dg.AssetKey:
 def loop_checks(known: Declared, loop: LoopKeys) -> list[dg.AssetChecksDefinition]:
     """What blocks training and labelling, with numbers; the arm's share is a fact to know."""
     return [
-        _labels_are_known(known, loop),
-        _feedback_is_matched(known, loop),
-        _predictions_are_complete(known, loop),
-        _probabilities_sum_to_one(known, loop),
-        _control_arm_has_its_share(known, loop),
+        _check(loop.curated_feedback, labels_are_known, known),
+        _check(loop.curated_feedback, feedback_is_matched, known),
+        _check(loop.predictions, predictions_are_complete, known),
+        _check(loop.predictions, probabilities_sum_to_one, known),
+        _check(loop.queue, control_arm_has_its_share, known, blocking=False),
     ]
 
 
-def _labels_are_known(known: Declared, loop: LoopKeys) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=loop.curated_feedback, name="labels_are_known", blocking=True, description="Every label is one of the dataset's."
-    )
+Judged = tuple[bool, dict[str, Any]]
+"""Whether a check passes, and the figures that it rests on."""
+
+
+def _check(
+    asset: dg.AssetKey, judge: Callable[[Home, Declared], Judged], known: Declared, *, blocking: bool = True
+) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=asset, name=judge.__name__, description=judge.__doc__, blocking=blocking)
     def check(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
-        state = curated_state(home, known)
-        return dg.AssetCheckResult(
-            passed=state.unknown_labels == 0, metadata={"last_words": state.words, "unknown_labels": state.unknown_labels}
-        )
+        passed, metadata = judge(home, known)
+        severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+        return dg.AssetCheckResult(passed=passed, severity=severity, metadata=metadata)
 
     return check
 
 
-def _feedback_is_matched(known: Declared, loop: LoopKeys) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=loop.curated_feedback,
-        name="feedback_is_matched",
-        blocking=True,
-        description="Enough of the feedback is about predictions of ours; the rest is kept and waits.",
-    )
-    def check(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
-        state = curated_state(home, known)
-        share = 1.0 if state.words == 0 else 1 - state.unmatched / state.words
-        return dg.AssetCheckResult(
-            passed=share >= known.loop.minimum_matched_share,
-            metadata={
-                "share_matched": round(share, 4),
-                "minimum_share": known.loop.minimum_matched_share,
-                "unmatched": state.unmatched,
-                "last_words": state.words,
-            },
-        )
-
-    return check
+def labels_are_known(home: Home, known: Declared) -> Judged:
+    """Every label is one of the dataset's."""
+    state = curated_state(home, known)
+    return state.unknown_labels == 0, {"last_words": state.words, "unknown_labels": state.unknown_labels}
 
 
-def _predictions_are_complete(known: Declared, loop: LoopKeys) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=loop.predictions,
-        name="predictions_are_complete",
-        blocking=True,
-        description="Every curated item has one prediction of the champion.",
-    )
-    def check(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
-        told = predictions_told(home, known)
-        return dg.AssetCheckResult(
-            passed=told["missing"] == 0 and told["repeated"] == 0,
-            metadata={name: told[name] for name in ("curated", "missing", "repeated")},
-        )
-
-    return check
+def feedback_is_matched(home: Home, known: Declared) -> Judged:
+    """Enough of the feedback is about predictions of ours; the rest is kept and waits."""
+    state = curated_state(home, known)
+    share, minimum = 1.0 if state.words == 0 else 1 - state.unmatched / state.words, known.loop.minimum_matched_share
+    figures = {"share_matched": rounded(share), "unmatched": state.unmatched, "last_words": state.words}
+    return share >= minimum, {**figures, "minimum_share": minimum}
 
 
-def _probabilities_sum_to_one(known: Declared, loop: LoopKeys) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=loop.predictions,
-        name="probabilities_sum_to_one",
-        blocking=True,
-        description="Of every prediction, within a billionth; none is negative.",
-    )
-    def check(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
-        told = predictions_told(home, known)
-        return dg.AssetCheckResult(
-            passed=told["largest_gap"] <= SUM_TOLERANCE and told["smallest"] >= 0,
-            metadata={"rows": told["rows"], "largest_gap": told["largest_gap"], "smallest_probability": told["smallest"]},
-        )
-
-    return check
+def predictions_are_complete(home: Home, known: Declared) -> Judged:
+    """Every curated item has one prediction of the champion."""
+    told = predictions_told(home, known)
+    return told["missing"] == told["repeated"] == 0, {name: told[name] for name in ("curated", "missing", "repeated")}
 
 
-def _control_arm_has_its_share(known: Declared, loop: LoopKeys) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=loop.queue, name="control_arm_has_its_share", description="The random control arm is as large as the policy says."
-    )
-    def check(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
-        path = LabelQueue(home.lake / "label_queue", known.dataset.name).current()
-        asked = queue_by_reason(path) if path else {}
-        total, control = sum(asked.values()), asked.get("control", 0)
-        wanted = round(total * known.loop.queue.control_share)
-        return dg.AssetCheckResult(
-            passed=abs(control - wanted) <= 1,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"entries": total, "control": control, "share": round(control / total, 4) if total else 0.0},
-        )
+def probabilities_sum_to_one(home: Home, known: Declared) -> Judged:
+    """Those of every prediction do, within a billionth, and none is negative."""
+    told = predictions_told(home, known)
+    passed = told["largest_gap"] <= SUM_TOLERANCE and told["smallest"] >= 0
+    return passed, {name: told[name] for name in ("rows", "largest_gap", "smallest")}
 
-    return check
+
+def control_arm_has_its_share(home: Home, known: Declared) -> Judged:
+    """The random control arm is as large as the policy says."""
+    path = LabelQueue(home.lake / "label_queue", known.dataset.name).current()
+    asked = queue_by_reason(path) if path else {}
+    total, control = sum(asked.values()), asked.get(CONTROL, 0)
+    figures = {"entries": total, "control": control, "share": rounded(control / total) if total else 0.0}
+    return abs(control - round(total * known.loop.queue.control_share)) <= 1, figures

@@ -77,29 +77,40 @@ def of_curated(home: Home, known: Declared, curated: Curated) -> dict[str, Any]:
     return shown
 
 
-def of_champion(decision: Decision) -> dict[str, Any]:
-    """Who is champion since when, and how the last decision went."""
-    return {
-        "champion_version": decision.champion.version,
-        "champion_snapshot": decision.champion.snapshot_version,
+def of_champion(instance: dg.DagsterInstance, decision: Decision) -> dict[str, Any]:
+    """Who is champion since when, how the last decision went, and its comparison as a picture."""
+    shown: dict[str, Any] = {
         "decision": decision.kind,
         "why": decision.why,
+        "champion_version": decision.champion.version,
+        "champion_snapshot": decision.champion.snapshot_version,
         "decision_number": decision.number,
         "consumed_feedback_seq": decision.consumed_feedback_seq,
     }
+    verdict = _verdict(decision)
+    if verdict:
+        shown["differences"] = _differences(instance, verdict)
+        shown["compared"] = dg.MetadataValue.md(short_table(PART_HEADER, _parts(verdict)))
+    return shown
 
 
-def of_verdict(instance: dg.DagsterInstance, decision: Decision) -> dict[str, Any]:
-    """The gate's figures as a picture and a table, and the rows behind a refusal; the first champion met nobody."""
+PART_HEADER = ("part", "rows", "champion", "challenger", "difference, points", "what follows")
+
+
+def _verdict(decision: Decision) -> Verdict | None:
+    """The gate's figures; None for the first champion, who met nobody."""
+    return TypeAdapter(Verdict).validate_python(decision.figures) if decision.figures else None
+
+
+def _differences(instance: dg.DagsterInstance, verdict: Verdict) -> dg.MarkdownMetadataValue:
     from curation.learning import plots
 
-    shown: dict[str, Any] = {"decision": decision.kind}
-    if not decision.figures:
-        return shown
-    verdict = TypeAdapter(Verdict).validate_python(decision.figures)
-    shown["differences"] = picture(instance, plots.verdict(verdict), "challenger minus champion in points of accuracy")
+    return picture(instance, plots.verdict(verdict), "challenger minus champion in points of accuracy")
+
+
+def _parts(verdict: Verdict) -> list[list[object]]:
     parts = [verdict.overall, *([verdict.control] if verdict.control else []), *verdict.slices]
-    rows = [
+    return [
         [
             part.name,
             part.rows,
@@ -110,9 +121,16 @@ def of_verdict(instance: dg.DagsterInstance, decision: Decision) -> dict[str, An
         ]
         for part in parts
     ]
-    shown["compared"] = dg.MetadataValue.md(
-        table(["part", "rows", "champion", "challenger", "difference, points", "what follows"], rows)
-    )
+
+
+def of_verdict(instance: dg.DagsterInstance, decision: Decision) -> dict[str, Any]:
+    """The gate's figures to plot, the whole table, and the rows behind a refusal."""
+    shown: dict[str, Any] = {"decision": decision.kind}
+    verdict = _verdict(decision)
+    if verdict is None:
+        return shown
+    shown["differences"] = _differences(instance, verdict)
+    shown["compared"] = dg.MetadataValue.md(table(PART_HEADER, _parts(verdict)))
     shown |= {name: rounded(value) for name, value in verdict.as_metrics().items() if "/" not in name}
     if verdict.rows_behind:
         shown["rows_behind_the_refusal"] = dg.MetadataValue.text("\n".join(verdict.rows_behind))

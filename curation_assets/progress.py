@@ -40,13 +40,10 @@ def _failure(entry: EventLogEntry) -> str | None:
 
 def _told(error: SerializableErrorInfo | None) -> str:
     """The first of our own errors, without its class; else the cause of all. What caused ours is for its traceback."""
-    while error is not None and error.cause is not None and error.cls_name != CurationError.__name__:
+    ours = {kind.__name__: f"{kind.__module__}.{kind.__name__}: " for kind in (CurationError, *CurationError.__subclasses__())}
+    while error is not None and error.cause is not None and error.cls_name not in ours:
         error = error.cause
-    return (
-        "failed"
-        if error is None
-        else error.message.strip().removeprefix(f"{CurationError.__module__}.{CurationError.__name__}: ")
-    )
+    return "failed" if error is None else error.message.strip().removeprefix(ours.get(error.cls_name or "", ""))
 
 
 @dataclass

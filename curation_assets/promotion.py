@@ -30,7 +30,10 @@ SLICE_VALUES_AT_MOST = 200  # a column with more values than this names things, 
 
 
 def decide(home: Home, known: Declared, registry: ModelRegistry, *, by: str, now: datetime.datetime) -> Decision:
-    """The verdict on the newest trained model; the standing one where it has been given already. Raises CurationError before any training."""
+    """The newest decision once the newest trained model has its verdict, which is given only once: after it, a rollback stands.
+
+    Raises CurationError before any training.
+    """
     name = known.dataset.name
     told = model_told(home, name)
     if told is None:
@@ -43,7 +46,7 @@ def decide(home: Home, known: Declared, registry: ModelRegistry, *, by: str, now
     is_open = not any((past.challenger, past.snapshot_version) == (challenger, snapshot) for past in log.decisions())
     if champion is not None and is_open:
         decided = _judged(home, known, log, manifest, challenger, champion)
-    decision = log.append(
+    log.append(
         kind=decided["kind"],
         challenger=challenger,
         champion=champion if champion is not None and decided["kind"] == "refused" else challenger,
@@ -56,13 +59,16 @@ def decide(home: Home, known: Declared, registry: ModelRegistry, *, by: str, now
         why=decided["why"],
         figures=decided["figures"],
     )
-    registry.point(name, decision.champion.version, challenger.version)
-    return decision
+    newest = log.decisions()[-1]
+    registry.point(name, newest.champion.version, newest.challenger.version if newest.challenger else None)
+    return newest
 
 
 def roll_back(home: Home, known: Declared, registry: ModelRegistry, *, by: str, why: str, now: datetime.datetime) -> Decision:
-    """Make the former champion champion again; its predictions stand as they were. CurationError where there is none."""
-    decision = PromotionLog(home.promotions, known.dataset.name).roll_back(at=now, by=by, why=why)
+    """Make the former champion champion again; its predictions stand as they were. CurationError where there is none, or no reason."""
+    if not why.strip():
+        raise CurationError("a rollback needs a reason", 'say why: --reason "..."')
+    decision = PromotionLog(home.promotions, known.dataset.name).roll_back(at=now, by=by, why=why.strip())
     registry.point(known.dataset.name, decision.champion.version, None)
     return decision
 

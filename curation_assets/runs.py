@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 UNTIL = ("curated", "snapshot", "model", "predictions")
 LOW_DISK_BYTES = 100_000_000  # less than this, and a failed run's first suspect is the disk
+NEVER_RETRIED = {
+    "dagster/max_retries": "0"
+}  # Dagster cannot start what this process was; its promise to would hold the sensor back
 Tell = Callable[[str], None]
 Seen = dict[str, tuple[int, dict[str, int]]]
 Products = dict[str, dict[str, Any] | None]
@@ -123,7 +126,8 @@ def retrain_dataset(home: Home, name: str, wait_s: float, tell: Tell, tags: Mapp
     count, watermark = new_labels(home, known, now=now())
     if PromotionLog(home.promotions, name).champion() is None:
         raise CurationError(f"{name} has no champion yet to challenge", f"curation run {name} trains the first")
-    if not count.effective:
+    is_cut_short = not count.effective and _is_cut_short(home, name)
+    if not (count.effective or is_cut_short):
         raise CurationError(
             f"there are no new labels of {name} since the last verdict (event {watermark}): {counted(count, known.loop.retrain_after)}",
             "label some of the queue, or send feedback; curation status tells what waits",
@@ -132,12 +136,30 @@ def retrain_dataset(home: Home, name: str, wait_s: float, tell: Tell, tags: Mapp
         known.dataset, load_sources(known.sources, known.dataset), home.landing, Ledger(home.lake, name), today=today()
     )
     batches_before, before = _batches_seen(home, name), _products(home, name)
-    from curation_assets.selections import retrain_selection
+    was_complete = _is_worked_in(home, known, "predictions")
+    from curation_assets.selections import after_the_model, retrain_selection
 
-    done = _materialize(
-        home, name, f"{name}_retrain_by_hand", retrain_selection(known), {RETRAIN_TAG: name, **(tags or {})}, tell
-    )
+    if is_cut_short:
+        tell("the last retrain reached its verdict and was cut short; finishing it")
+    selection = after_the_model(known) if is_cut_short else retrain_selection(known)
+    done = _materialize(home, name, f"{name}_retrain_by_hand", selection, {RETRAIN_TAG: name, **(tags or {})}, tell)
+    if done.did_all_work and was_complete:
+        _note_complete(home, known, "predictions")
     return _report(home, known, waiting, (today(), today()), batches_before, before, done)
+
+
+def _is_cut_short(home: Home, name: str) -> bool:
+    """Whether the run that gave the last verdict has not ended well, and no retrain since has: its champion may not have predicted."""
+    import dagster as dg
+
+    verdict = PromotionLog(home.promotions, name).last_verdict()
+    with dg.DagsterInstance.get() as instance:
+        gave = instance.get_run_record_by_id(verdict.by.removeprefix("run ")) if verdict else None
+        if gave is None or gave.dagster_run.status == dg.DagsterRunStatus.SUCCESS:
+            return False
+        ended_well = dg.RunsFilter(tags={RETRAIN_TAG: name}, statuses=[dg.DagsterRunStatus.SUCCESS])
+        newest = instance.get_run_records(ended_well, limit=1)
+        return not newest or newest[0].storage_id < gave.storage_id
 
 
 def _report(
@@ -267,15 +289,19 @@ def _noted(path: Path) -> dict[str, Any] | None:
 
 
 def _is_complete(home: Home, known: Declared, until: str) -> bool:
-    note = home.root / "runs" / f"{known.dataset.name}.json"
-    told = _noted(note)
     if (
-        told is None
+        _noted(home.root / "runs" / f"{known.dataset.name}.json") is None
         or not home.warehouse(known.dataset.name).exists()
         or FateBook(home.lake, known.dataset.name).current() is None
     ):
         return not Ledger(home.lake, known.dataset.name).entries()
-    if feedback_waiting(home, known.dataset.name):
+    return _is_worked_in(home, known, until) and not feedback_waiting(home, known.dataset.name)
+
+
+def _is_worked_in(home: Home, known: Declared, until: str) -> bool:
+    """Whether the last complete run has seen what there is now, people's feedback aside."""
+    told = _noted(home.root / "runs" / f"{known.dataset.name}.json")
+    if told is None:
         return False
     reached = UNTIL.index(told.pop("until")) >= UNTIL.index(until)
     return bool(reached and told == _completion(home, known))
@@ -328,7 +354,7 @@ def _materialize(
                 instance=instance,
                 run_id=run_id,
                 raise_on_error=False,
-                tags={"dataset": name, **tags},
+                tags={"dataset": name, **tags, **NEVER_RETRIED},
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
     except (OSError, OperationalError) as error:

@@ -33,4 +33,9 @@ def daily_selection(known: Declared, has_champion: bool, until: str = "predictio
 
 def retrain_selection(known: Declared) -> dg.AssetSelection:
     """From people's labels to the verdict, and what the champion does after it."""
-    return dg.AssetSelection.assets(known.feedback, known.snapshot, known.model, known.champion, known.predictions, known.queue)
+    return dg.AssetSelection.assets(known.feedback, known.snapshot, known.model) | after_the_model(known)
+
+
+def after_the_model(known: Declared) -> dg.AssetSelection:
+    """The verdict, and what the champion does after it; where the verdict stands already, only the rest."""
+    return dg.AssetSelection.assets(known.champion, known.predictions, known.queue)

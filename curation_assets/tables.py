@@ -79,7 +79,10 @@ def champion_line(champion: dict[str, Any] | None) -> str:
     if champion is None:
         return "champion: none yet"
     state = f" ({champion['state']})" if "state" in champion else ""
-    return f"champion: model {champion['model_version']} on {champion['snapshot_version']}{state}; decision {champion['version']}, {champion['why']}"
+    return (
+        f"champion: model {champion['model_version']} on {champion['snapshot_version']}{state}; "
+        f"decision {champion['version']}, {champion['decision'].replace('_', ' ')} {champion['at'][:16]}"
+    )
 
 
 def queue_line(queue: dict[str, Any] | None) -> str:
@@ -106,10 +109,14 @@ def of_run(report: "RunReport", home_flag: str) -> str:
     """The result of `curation run`."""
     moved = [batch for batch in report.batches if batch["state"] != "unchanged"]
     unchanged = len(report.batches) - len(moved)
-    lines = [counts_grid(moved or report.batches[-10:], report.total)] if report.batches else ["no batch has been accepted yet"]
+    lines = [counts_grid(moved or report.batches[-10:], report.total)] if report.batches else []
+    if not (report.batches or report.snapshot):
+        lines.append("no batch has been accepted yet")
     if unchanged:
         lines.append(f"{counted(unchanged, 'batch', 'batches')} unchanged; the total is over all {len(report.batches)}")
     lines += [snapshot_line(report.snapshot), model_line(report.model), champion_line(report.champion), queue_line(report.queue)]
+    if report.champion and report.champion["state"] == "new":
+        lines.append(report.champion["why"])
     lines += [f"note: {notice}" for notice in report.notices]
     lines += [f"PROBLEM: {problem}" for problem in report.problems]
     lines += [f"REFUSED: {entry['message']}" for entry in report.refused]

@@ -3,6 +3,7 @@
 Serves the demo's home, looks at it with Debian's Chromium, writes docs/images. Waits for what it shows; knows no rule of the product.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -12,9 +13,15 @@ from tests.browser.chromium import CHROMIUM, GROUP, looking_at
 from tests.serving import serving
 
 IMAGES = Path(__file__).with_name("images")
-CORNERS = ("raw_reviews", "curated_reviews", "review_fates", "sentiment_model")  # of the graph: left, top, bottom, right
-IS_GREEN = """name => {
-  let found = [...document.querySelectorAll("*")].find(one => one.childElementCount === 0 && one.textContent === name);
+CORNERS = (
+    "raw_reviews",
+    "curated_reviews",
+    "curated_review_feedback",
+    "review_label_queue",
+)  # of the graph: left, bottom, top, right
+IS_GREEN = """pattern => {
+  const named = new RegExp(pattern);
+  let found = [...document.querySelectorAll("*")].find(one => one.childElementCount === 0 && named.test(one.textContent));
   for (; found; found = found.parentElement) {
     const [red, green] = getComputedStyle(found).borderTopColor.match(/\\d+/g).map(Number);
     if (green > red + 60) return true;
@@ -25,9 +32,11 @@ IS_GREEN = """name => {
 
 def graph(page: Page, path: Path) -> None:
     """The lineage with its states, cut close around its nodes."""
-    for name in CORNERS:
-        page.wait_for_function(IS_GREEN, arg=name)
-    boxes = [box for box in (page.get_by_text(name).first.bounding_box() for name in CORNERS) if box is not None]
+    patterns = [f"^({name}|{name[:8]}.*….*{name[-7:]})$" for name in CORNERS]  # a long name is cut in its middle
+    for pattern in patterns:
+        page.wait_for_function(IS_GREEN, arg=pattern)
+    found = [page.get_by_text(re.compile(pattern)).first.bounding_box() for pattern in patterns]
+    boxes = [box for box in found if box is not None]
     left, top = min(box["x"] for box in boxes) - 48, min(box["y"] for box in boxes) - 40
     right, bottom = max(box["x"] + box["width"] for box in boxes) + 48, max(box["y"] + box["height"] for box in boxes) + 40
     page.screenshot(path=path, clip={"x": left, "y": top, "width": right - left, "height": bottom - top})
@@ -46,6 +55,9 @@ def main(home: Path) -> None:
             ui.press("Hide navigation")
             page.get_by_alt_text("confusion matrix").wait_for()
             page.screenshot(path=IMAGES / "asset_page.png")
+            page = ui.open("/assets/sentiment_champion")
+            page.get_by_alt_text("challenger minus champion").first.wait_for()
+            page.screenshot(path=IMAGES / "verdict.png")
 
 
 if __name__ == "__main__":

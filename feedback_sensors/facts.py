@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from curation.errors import CurationError
 from curation.feedback.counting import LabelCount, count_labels
 from curation.feedback.drain import Drained, FeedbackTable, TableLocked
 from curation.feedback.events import LabelsOf
@@ -71,7 +72,13 @@ def watermark_of(home: Home, dataset: str) -> Watermark:
     verdict = PromotionLog(home.promotions, dataset).last_verdict()
     if verdict is None or verdict.snapshot_version is None:
         return Watermark(0, None)
-    manifest = SnapshotStore(home.snapshots).manifest(dataset, verdict.snapshot_version)
+    store = SnapshotStore(home.snapshots)
+    if verdict.snapshot_version not in store.versions(dataset):
+        raise CurationError(
+            f"{home.snapshots / dataset / verdict.snapshot_version} is gone, the snapshot of the last verdict",
+            f"restore it from a backup or with `dvc pull`; curation verify {dataset} lists all that differs",
+        )
+    manifest = store.manifest(dataset, verdict.snapshot_version)
     return Watermark(manifest.consumed_feedback_seq, verdict.snapshot_version)
 
 

@@ -42,6 +42,7 @@ def serve(home: Home, labels: LabelsOf, settings: Settings, tell: Callable[[str]
     is_loopback = ip_address(address[0]).is_loopback
     _check_reach(settings, tokens, is_loopback)
     with _bound(family, address) as listener, FeedbackLog(home.feedback_log, home.subject_key()) as log:
+        log.head()  # a damaged log is told here, and not by a traceback of uvicorn
         app = create_app(settings, log, home.feedback_segments, labels, tokens, now)
         server = uvicorn.Server(_config(app, settings))
 
@@ -70,10 +71,11 @@ def _resolved(settings: Settings) -> tuple[socket.AddressFamily, tuple[str, int]
 def _check_reach(settings: Settings, tokens: Tokens, is_loopback: bool) -> None:
     if bool(settings.certificate) != bool(settings.key):
         raise CurationError("TLS needs a certificate and its key", "give both, or neither")
-    if is_loopback:
+    if is_loopback and not settings.is_behind_proxy:
         return
     if not tokens.are_required():
-        told = f"{settings.host} can be reached from other machines, and there are no tokens"
+        through = " through the proxy" if settings.is_behind_proxy else ""
+        told = f"{settings.host} can be reached from other machines{through}, and there are no tokens"
         raise CurationError(told, "make one with: curation token create NAME --role capture")
     if not (settings.certificate or settings.is_behind_proxy):
         told = f"{settings.host} can be reached from other machines, and tokens would cross the network unencrypted"

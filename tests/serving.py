@@ -1,6 +1,7 @@
 """`curation up` as tests and pictures need it: started on a free port, its words kept, its processes found. No assertion."""
 
 import contextlib
+import json
 import os
 import queue
 import re
@@ -9,25 +10,52 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 
 from resources.home import REPOSITORY
 
 PATIENCE_S = 180.0  # a start takes 10 s of an idle machine
+LOCATION = 'repositoryName: "__repository__", repositoryLocationName: "curation_assets.definitions"'
+LAUNCH = f"""mutation($job: String!, $tags: [ExecutionTag!]!) {{ launchRun(executionParams: {{
+  selector: {{pipelineName: $job, {LOCATION}}}, executionMetadata: {{tags: $tags}}
+}}) {{ __typename ... on LaunchRunSuccess {{ run {{ runId }} }} ... on PythonError {{ message }} }} }}"""
+RANGE_TAGS = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass
 class Up:
-    """A running `up`; `told` holds the lines that it printed until it served."""
+    """A running `up`: the addresses of its UI and its feedback service, and the lines that it printed until it served."""
 
     process: subprocess.Popen[str]
     address: str
     told: list[str]
+
+    @property
+    def feedback(self) -> str:
+        """Where events are posted."""
+        return next(found[1] for line in self.told if (found := re.search(r"feedback service: (http\S+)", line)))
+
+    def launch(self, job: str, day: str | None = None) -> str:
+        """Launch a job as the UI does, of partitioned assets for that day; the run's id."""
+        tags = [{"key": tag, "value": day} for tag in RANGE_TAGS] if day else []
+        answer = asked(self.address, LAUNCH, job=job, tags=tags)["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            raise RuntimeError(str(answer))
+        return str(answer["run"]["runId"])
+
+
+def asked(address: str, query: str, **variables: Any) -> Any:
+    """What the UI at that address answers to a GraphQL query: its data."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as response:
+        return json.loads(response.read())["data"]
 
 
 def free_port() -> int:

@@ -167,8 +167,10 @@ def test_the_digest_is_recomputed_by_the_code_of_the_docs(tmp_path: Path) -> Non
     with duckdb.connect() as connection:
         connection.execute(
             "create view rows as select 'u' || i as uid, 'désk' as source, if(i % 2 = 0, 'calm', 'angry') as label, i / 7 as weight, "
-            "if(i % 3 = 0, null, i - 4) as visits, i % 5 = 0 as is_member, if(i % 6 = 0, null, timestamp '1969-12-31 23:59:59.5' + to_seconds(i)) as seen_at, if(i % 4 = 0, 'test', 'train') as split, uid as cluster, "
-            "null::varchar as subject, 'desk/2026-11-20' as batch, 'a.json' as file, i as line, '2026-11' as month from range(20) as t(i)"
+            "if(i % 3 = 0, null, i - 4) as visits, i % 5 = 0 as is_member, "
+            "if(i % 6 = 0, null, timestamp '1969-12-31 23:59:59.5' + to_seconds(i)) as seen_at, "
+            "if(i % 4 = 0, 'test', 'train') as split, uid as cluster, null::varchar as subject, 'desk/2026-11-20' as batch, "
+            "'a.json' as file, i as line, '2026-11' as month from range(20) as t(i)"
         )
         folder = SnapshotStore(tmp_path).write(spec, connection, "rows").folder
     (code,) = [text for text in blocks(ROOT / "docs" / "snapshots.md", "python") if "manifest" in text]

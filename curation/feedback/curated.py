@@ -137,6 +137,8 @@ class CuratedFeedback:
                     for file in Path(staged).iterdir():
                         shutil.move(file, folder / file.name)
         former = self.current()
+        if state == former:
+            return state
         with written_whole(self.root / "CURRENT.json") as temporary:
             temporary.write_text(state.model_dump_json(indent=1))
         for old in self.root.iterdir():  # but the former one, which a reader may just have opened

@@ -70,11 +70,14 @@ class _Judged:
 class FeedbackTable:
     """feedback.duckdb and the segments beside it. `lock` is the drain's own; `predictions` holds the parts of all datasets."""
 
-    def __init__(self, table: Path, segments: Path, lock: Path, predictions: Path) -> None:
+    def __init__(
+        self, table: Path, segments: Path, lock: Path, predictions: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S
+    ) -> None:
         self.table = table
         self.segments = segments
         self.lock = lock
         self.predictions = predictions
+        self.lock_timeout_s = lock_timeout_s
 
     @contextlib.contextmanager
     def drained(
@@ -125,7 +128,7 @@ class FeedbackTable:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         self.lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(self.lock, timeout=LOCK_TIMEOUT_S)
+        held = FileLock(self.lock, timeout=self.lock_timeout_s)
         try:
             held.acquire()
         except Timeout:

@@ -1,6 +1,5 @@
 """`curation up` from outside: what it says, and that nothing it started outlives it."""
 
-import json
 import os
 import signal
 import socket
@@ -16,27 +15,13 @@ from curation.errors import CurationError
 from curation_assets.up import answers, up
 from resources.home import REPOSITORY, Home, today
 from tests.deliveries import deliver, review
-from tests.serving import PATIENCE_S, Up, free_port, processes_on, serving
+from tests.serving import LOCATION, PATIENCE_S, Up, asked, free_port, processes_on, serving
 
 pytestmark = pytest.mark.slow
 
 SURVIVAL_S = 10.0
-LAUNCH = """mutation($job: String!, $day: String!) { launchRun(executionParams: {
-  selector: {pipelineName: $job, repositoryName: "__repository__", repositoryLocationName: "curation_assets.definitions"},
-  executionMetadata: {tags: [
-    {key: "dagster/asset_partition_range_start", value: $day}, {key: "dagster/asset_partition_range_end", value: $day}]}
-}) { __typename ... on PythonError { message } } }"""
-
-SCHEDULES = """{ schedulesOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "curation_assets.definitions"}) {
-  ... on Schedules { results { name scheduleState { status } } } } }"""
-
-
-def asked(address: str, query: str, **variables: str) -> str:
-    body = json.dumps({"query": query, "variables": variables}).encode()
-    with urllib.request.urlopen(
-        urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
-    ) as response:
-        return str(response.read().decode())
+SCHEDULES = f"""{{ schedulesOrError(repositorySelector: {{{LOCATION}}}) {{
+  ... on Schedules {{ results {{ name scheduleState {{ status }} }} }} }} }}"""
 
 
 def page(address: str) -> str:
@@ -46,8 +31,7 @@ def page(address: str) -> str:
 
 def start_a_run(served: Up, home: Path) -> psutil.Process:
     """Launch the daily job; its dbt child, once there is one."""
-    answer = asked(served.address, LAUNCH, job="reviews_daily", day=today().isoformat())
-    assert "LaunchRunSuccess" in answer, answer
+    served.launch("reviews_daily", today().isoformat())
     for _ in range(int(PATIENCE_S / 0.2)):
         for process in processes_on(home):
             if any(part.endswith("/dbt") for part in process.cmdline()):
@@ -74,6 +58,8 @@ def test_ctrl_c_ends_everything_that_up_started_and_up_said_where_it_was_and_tha
             assert served.address != f"http://127.0.0.1:{port}"
             assert "no login" in told and "loopback" in told
             assert '"telemetryEnabled": false' in page(served.address)
+            assert page(served.feedback.replace("/v1/feedback", "/readyz"))
+            assert any("serve" in process.cmdline() for process in started)
             with pytest.raises(CurationError, match="another `up` serves"):
                 up(Home(tmp_path), free_port(), free_port(), print)
             os.killpg(served.process.pid, signal.SIGINT)  # as a terminal does it
@@ -115,7 +101,8 @@ def test_plain_dagster_dev_starts_quietly_and_says_that_its_history_is_temporary
             with pytest.raises(subprocess.TimeoutExpired):
                 guardian.wait(0.2)
         assert '"telemetryEnabled": false' in page(f"http://127.0.0.1:{port}")
-        assert "RUNNING" in asked(f"http://127.0.0.1:{port}", SCHEDULES)
+        found = asked(f"http://127.0.0.1:{port}", SCHEDULES)["schedulesOrError"]["results"]
+        assert {schedule["scheduleState"]["status"] for schedule in found} == {"RUNNING"}
         assert "temporary directory" in words.read_text()
     finally:
         guardian.communicate(timeout=SURVIVAL_S)

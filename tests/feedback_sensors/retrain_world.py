@@ -71,7 +71,7 @@ def definitions() -> dg.Definitions:
 
     @dg.asset(name=f"{dataset}_retrained")
     def retrained(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
-        return dg.MaterializeResult(metadata={"verdict": retrain(home, dataset, dict(context.run.tags))})
+        return dg.MaterializeResult(metadata={"verdict": retrain(home, dataset, context.run)})
 
     clocks: dict[str, Any] = {"test_from": TEST_FROM, "job_name": f"{dataset}_retrain", "feedback": FEEDBACK}
     return dg.Definitions(
@@ -84,10 +84,10 @@ def definitions() -> dg.Definitions:
     )
 
 
-def retrain(home: Home, dataset: str, tags: dict[str, str]) -> str:
+def retrain(home: Home, dataset: str, run: dg.DagsterRun) -> str:
     """Drains, freezes, judges, as far as the file `failing` in the home lets it; what came of it."""
     watermark = watermark_of(home, dataset)
-    if told := why_obsolete(tags, watermark.seq):
+    if told := why_obsolete(run.tags, watermark.seq):
         return told
     fail(home, "at the start")
     seq, chain = drain(home, dataset)
@@ -97,7 +97,7 @@ def retrain(home: Home, dataset: str, tags: dict[str, str]) -> str:
         return "nothing new"
     version, digest = freeze(home, dataset, seq, chain)
     fail(home, "before the verdict")
-    decide_on(home, dataset, version, digest, seq, chain)
+    decide_on(home, dataset, version, digest, seq, chain, run.run_id)
     fail(home, "after the verdict")
     return version
 
@@ -131,7 +131,7 @@ def freeze(home: Home, dataset: str, seq: int, chain: str) -> tuple[str, str]:
     return manifest.version, manifest.digest
 
 
-def decide_on(home: Home, dataset: str, version: str, digest: str, seq: int, chain: str) -> None:
+def decide_on(home: Home, dataset: str, version: str, digest: str, seq: int, chain: str, run_id: str) -> None:
     """Record a verdict on a snapshot: the first model is champion, and every other challenger is refused."""
     log = PromotionLog(home.promotions, dataset)
     champion = log.champion()
@@ -146,7 +146,7 @@ def decide_on(home: Home, dataset: str, version: str, digest: str, seq: int, cha
     )
     log.append(
         kind="refused" if champion else "first", challenger=challenger, champion=champion or challenger, former_champion=champion,
-        snapshot_version=version, consumed_feedback_seq=seq, feedback_head=chain, at=NOW, by="test", why="test", figures={},
+        snapshot_version=version, consumed_feedback_seq=seq, feedback_head=chain, at=NOW, by=run_id, why="test", figures={},
     )  # fmt: skip
 
 
@@ -300,6 +300,11 @@ class Loop:
         decisions = PromotionLog(self.home.promotions, self.dataset).decisions()
         ends = [store.manifest(self.dataset, decision.snapshot_version).consumed_feedback_seq for decision in decisions]
         return list(zip([0, *ends], ends, strict=False))
+
+    def reached_by(self) -> list[dg.DagsterRun]:
+        """The run that reached each verdict, oldest first."""
+        by_id = {run.run_id: run for run in self.runs()}
+        return [by_id[decision.by] for decision in PromotionLog(self.home.promotions, self.dataset).decisions()]
 
     def watermark(self) -> int:
         """The watermark now."""

@@ -75,10 +75,10 @@ def test_a_challenger_worse_than_the_margin_is_refused_and_names_rows_that_it_lo
 
 
 def test_a_difference_within_the_margin_is_refused_while_the_rows_do_not_show_it() -> None:
-    few, many = judged(compared([("app", 1000, 50, 51)])), judged(compared([("app", 30_000, 1500, 1530)]))
+    few, many = judged(compared([("app", 500, 30, 32)])), judged(compared([("app", 30_000, 1800, 1920)]))
     assert few.overall.difference_points.value == pytest.approx(many.overall.difference_points.value)
     assert (few.kind, many.kind) == ("refused", "promoted")
-    assert "only 80% sure of" in few.why and "1,000 rows, 101 of them decided differently, do not show more" in few.why
+    assert "only 60% sure of" in few.why and "500 rows, 62 of them decided differently, do not show more" in few.why
 
 
 def test_a_slice_six_points_worse_refuses_a_challenger_that_is_better_overall() -> None:
@@ -268,7 +268,7 @@ def test_the_interval_covers_the_true_difference_about_95_times_in_100(
     drawn = np.random.default_rng(seed).multinomial(rows, shares, size=400)
     estimates = [difference_points(int(gained), int(lost), rows) for gained, lost, _ in drawn]
     covered = np.mean([estimate.low <= POINTS * difference <= estimate.high for estimate in estimates])
-    assert 0.90 <= covered <= 0.995  # 400 draws: a standard error of 1.1 points
+    assert covered >= 0.90  # few differing rows make it cover more; 400 draws: a standard error of 1.1 points
 
 
 def test_the_budget_repeats_the_papers_example() -> None:
