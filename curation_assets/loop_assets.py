@@ -4,7 +4,7 @@ Each reads like a recipe; what it does is `curation_assets.loop` and `promotion`
 its declaration, its keys and what its assets have in common.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,6 +17,8 @@ from curation_assets.datasets import Declared
 from curation_assets.display import rounded
 from curation_assets.loop import ask, curate, curated_state, predict, predictions_told, queue_by_reason
 from curation_assets.promotion import decide
+from feedback_sensors.decision import why_obsolete
+from feedback_sensors.facts import watermark_of
 from resources.home import Home, now
 
 SUM_TOLERANCE = 1e-9
@@ -59,14 +61,18 @@ def _curated_feedback(known: Declared, loop: LoopKeys, common: dict[str, Any]) -
         deps=[keys.FEEDBACK],
         kinds={"duckdb", "parquet"},
         description="One row per item and annotator's last word, with the prediction it was about, and one label per item that follows.",
+        output_required=False,
         **common,
     )
-    def curated_feedback(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def curated_feedback(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         home: Home = context.resources.home
+        if obsolete := why_obsolete(context.run.tags, watermark_of(home, known.dataset.name).seq):
+            context.log.warning(obsolete)  # a run that Dagster started late: it ends here, well and without a verdict
+            return
         curated = curate(home, known, now=now())
         context.log_event(dg.AssetObservation(keys.FEEDBACK, metadata=loop_shown.of_drain(curated.drained)))
         metadata = loop_shown.of_curated(home, known, curated)
-        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(curated.state.digest))
+        yield dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(curated.state.digest))
 
     return cast(dg.AssetsDefinition, curated_feedback)
 

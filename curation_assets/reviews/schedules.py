@@ -12,6 +12,7 @@ from curation_assets.datasets import declared
 from curation_assets.reviews.dataset import REVIEWS, SOURCES
 from curation_assets.selections import RANGE_END, RANGE_START, daily_selection, has_champion, retrain_job_name, retrain_selection
 from feedback_sensors.decision import RETRAIN_TAG
+from feedback_sensors.retrain import NEVER_RETRIED
 from resources.home import Home, today
 
 DAILY_JOB = dg.define_asset_job(
@@ -26,7 +27,7 @@ RETRAIN_JOB = dg.define_asset_job(
     retrain_job_name(REVIEWS.name),
     selection=retrain_selection(declared(REVIEWS.name)),
     description="Resolves labels, freezes a snapshot, trains a challenger and ends in a verdict; whoever is champion then predicts.",
-    tags={"dataset": REVIEWS.name, RETRAIN_TAG: REVIEWS.name},
+    tags={"dataset": REVIEWS.name, RETRAIN_TAG: REVIEWS.name, **NEVER_RETRIED},
 )
 
 
