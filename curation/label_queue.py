@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from curation.files import valid_name, written_whole
 from curation.learning.selection import CHOSEN, CONTROL
 
-QUEUED = pa.schema(
+ASKED = pa.schema(
     [
         *CHOSEN,
         ("dataset", pa.string()),
@@ -25,6 +25,16 @@ QUEUED = pa.schema(
         ("asked_at", pa.timestamp("us", tz="UTC")),
     ]
 )
+"""One row per item and generation: why it was asked for, when, by which model."""
+SHOWN = pa.schema(
+    [
+        ("fields", pa.string()),  # what people see of the item: a JSON object, keys sorted
+        ("guess", pa.string()),  # the model's label
+        ("confidence", pa.float64()),  # its probability of that label
+    ]
+)
+"""What pages show of an item, so that they need no warehouse. Null in generations that were written before it was kept."""
+QUEUED = pa.schema([*ASKED, *SHOWN])
 GENERATION = re.compile(r"\d{6}\.parquet")
 """What a killed writer leaves has another name, and is no generation."""
 
@@ -49,7 +59,7 @@ class LabelQueue:
         return next(reversed(self.asked()), None)
 
     def write(self, chosen: pa.Table, *, model_version: int, snapshot_version: str, asked_at: datetime.datetime) -> Path:
-        """The generation that asks for `chosen` (columns `CHOSEN`): a new one, or the current one when it asks the same.
+        """The generation that asks for `chosen` (columns `CHOSEN`, `SHOWN`): a new one, or the current one when it asks the same.
 
         The same is everything but `asked_at`, so a repeated run changes nothing. ValueError for a naive `asked_at`.
         """
@@ -58,12 +68,13 @@ class LabelQueue:
         rows = chosen.num_rows
         constants = (self.dataset, model_version, snapshot_version, asked_at)
         columns = [
-            pa.array([value] * rows, QUEUED.field(name).type)
-            for name, value in zip(QUEUED.names[len(CHOSEN) :], constants, strict=True)
+            pa.array([value] * rows, ASKED.field(name).type)
+            for name, value in zip(ASKED.names[len(CHOSEN) :], constants, strict=True)
         ]
-        queued = pa.table([*chosen.select(CHOSEN.names).cast(CHOSEN).columns, *columns], schema=QUEUED)
+        asked, shown = (chosen.select(schema.names).cast(schema).columns for schema in (CHOSEN, SHOWN))
+        queued = pa.table([*asked, *columns, *shown], schema=QUEUED)
         newest = self.current()
-        if newest is not None and pq.read_table(newest).drop_columns("asked_at").equals(queued.drop_columns("asked_at")):
+        if newest is not None and queued_in(newest).drop_columns("asked_at").equals(queued.drop_columns("asked_at")):
             return newest
         path = self.folder / self.dataset / f"{int(newest.stem) + 1 if newest else 1:06d}.parquet"
         with written_whole(path) as temporary:
@@ -71,8 +82,8 @@ class LabelQueue:
         return path
 
     def asked_items(self, connection: duckdb.DuckDBPyConnection) -> str:
-        """Create temp table `asked_items` and return its name: one row per item and generation that asked for it, as `QUEUED`."""
-        everything = pa.concat_tables([QUEUED.empty_table(), *(pq.read_table(path, schema=QUEUED) for path in self.asked())])
+        """Create temp table `asked_items` and return its name: one row per item and generation that asked for it, as `ASKED`."""
+        everything = pa.concat_tables([ASKED.empty_table(), *(pq.read_table(path, schema=ASKED) for path in self.asked())])
         connection.register("asked_now", everything)
         connection.execute("create or replace temp table asked_items as select * from asked_now")
         connection.unregister("asked_now")
@@ -90,3 +101,8 @@ class LabelQueue:
             {"reason": CONTROL},
         )
         return "control_items"
+
+
+def queued_in(path: Path) -> pa.Table:
+    """One row per item that the generation at `path` asks for, as `QUEUED`."""
+    return pq.read_table(path, schema=QUEUED)

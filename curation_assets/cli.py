@@ -25,6 +25,7 @@ from curation_assets.commands import (
     stoppable,
     teller,
 )
+from curation_assets.labels_cli import labels_app
 from curation_assets.loop_cli import feedback_app, rollback, serve, token_app
 from feedback_service.settings import PORT
 from resources.home import QUIET, Home, now, today
@@ -38,6 +39,7 @@ app.add_typer(sources_app, name="sources")
 app.add_typer(dvc_app, name="dvc")
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(token_app, name="token")
+app.add_typer(labels_app, name="labels")
 app.command()(rollback)
 app.command()(serve)
 

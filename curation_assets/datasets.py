@@ -3,22 +3,27 @@
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curation.dataset import Dataset
 from curation.errors import CurationError
 from curation.files import valid_name
 from curation.ingestion.sources import Source, load_sources
+from curation.labelling.page import LabellingPage
 from curation.learning.classifier import TrainingSettings
 from curation.loop_policy import LoopPolicy
 from curation.snapshots.manifest import CardTexts
 from curation.training_rows import TrainingPolicy
 from curation_assets.reviews.dataset import REVIEWS, SOURCES
-from curation_assets.reviews.policy import REVIEWS_CARD, REVIEWS_LOOP, REVIEWS_POLICY
+from curation_assets.reviews.policy import REVIEWS_CARD, REVIEWS_LOOP, REVIEWS_PAGE, REVIEWS_POLICY
+
+if TYPE_CHECKING:
+    from feedback_service.datasets import ServedDataset
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A dataset with its sources file, the names of its marts, its policies and its card."""
+    """A dataset with its sources file, the names of its marts, its policies, its labelling page and its card."""
 
     dataset: Dataset
     sources: Path
@@ -31,10 +36,15 @@ class Declared:
     champion: str
     predictions: str
     queue: str
+    label_value: str
     policy: TrainingPolicy
     training: TrainingSettings
     loop: LoopPolicy
+    labelling: LabellingPage
     card: CardTexts
+
+    def __post_init__(self) -> None:
+        self.labelling.check_labels(self.dataset.name, self.policy.labels)
 
     @property
     def marts(self) -> tuple[str, str, str]:
@@ -55,9 +65,11 @@ DATASETS = {
         champion="sentiment_champion",
         predictions="review_predictions",
         queue="review_label_queue",
+        label_value="review_label_value",
         policy=REVIEWS_POLICY,
         training=TrainingSettings(),
         loop=REVIEWS_LOOP,
+        labelling=REVIEWS_PAGE,
         card=REVIEWS_CARD,
     )
 }
@@ -66,6 +78,31 @@ DATASETS = {
 def labels_by_dataset() -> dict[str, tuple[str, ...]]:
     """What may be said of each dataset's items."""
     return {name: known.policy.labels for name, known in DATASETS.items()}
+
+
+def served_datasets() -> "dict[str, ServedDataset]":
+    """What the feedback service must know of each dataset."""
+    from feedback_service.datasets import ServedDataset
+
+    return {
+        name: ServedDataset(
+            labels=known.policy.labels,
+            labelling=known.labelling,
+            test_from=known.policy.test_from,
+            retrain_after=known.loop.retrain_after,
+            assets={
+                "curated": known.curated,
+                "feedback": known.feedback,
+                "snapshot": known.snapshot,
+                "model": known.model,
+                "champion": known.champion,
+                "predictions": known.predictions,
+                "queue": known.queue,
+                "label_value": known.label_value,
+            },
+        )
+        for name, known in DATASETS.items()
+    }
 
 
 def declared(name: str) -> Declared:

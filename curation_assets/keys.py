@@ -16,5 +16,6 @@ CURATED_REVIEW_FEEDBACK = dg.AssetKey("curated_review_feedback")
 SENTIMENT_CHAMPION = dg.AssetKey("sentiment_champion")
 REVIEW_PREDICTIONS = dg.AssetKey("review_predictions")
 REVIEW_LABEL_QUEUE = dg.AssetKey("review_label_queue")
+REVIEW_LABEL_VALUE = dg.AssetKey("review_label_value")
 
 OWNERS = ("team:data-curation",)

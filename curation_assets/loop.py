@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,12 +22,12 @@ from curation.feedback.curated import CuratedFeedback, Sources, State
 from curation.feedback.drain import Drained, FeedbackTable
 from curation.feedback.log import FeedbackLog, Head
 from curation.feedback.segments import segment_files
-from curation.label_queue import LabelQueue
+from curation.label_queue import SHOWN, LabelQueue
 from curation.learning import artefact
 from curation.learning.selection import select
 from curation.predictions import PredictionStore, Predictor, digest_of
 from curation.promotions import ModelReference, PromotionLog
-from curation.training_rows import place_of
+from curation.training_rows import place_of, quoted
 from curation_assets.datasets import Declared, labels_by_dataset
 from feedback_sensors.facts import watermark_of
 from resources.home import Home
@@ -237,8 +238,9 @@ def ask(home: Home, known: Declared, *, now: datetime.datetime) -> Asked:
             seed=f"{name} {digest_of(store.parts(predictor.version))} {state.digest if state else ''}",
             embed=predictor.pipeline[:-1].transform,
         )
+        asked = _with_what_is_shown(connection, known, chosen)
     before = queue.current()
-    path = queue.write(chosen, model_version=predictor.version, snapshot_version=predictor.snapshot_version, asked_at=now)
+    path = queue.write(asked, model_version=predictor.version, snapshot_version=predictor.snapshot_version, asked_at=now)
     return Asked(path, queue_by_reason(path), is_new=path != before)
 
 
@@ -254,6 +256,33 @@ def _register_pool(connection: duckdb.DuckDBPyConnection, known: Declared) -> No
     row = connection.execute("select count(*) filter (not has_label and not is_kept) from candidates").fetchone()
     chosen = "where is_kept or not has_label" if row and row[0] >= known.loop.queue.size else ""
     connection.execute(f"create temp view pool as select item_id, prediction_id, margin, text from candidates {chosen}")
+
+
+def _with_what_is_shown(connection: duckdb.DuckDBPyConnection, known: Declared, chosen: pa.Table) -> pa.Table:
+    """The rows of `chosen`, in their order, with the columns `SHOWN`: fields from the curated table, guesses from view `predicted`."""
+    columns = ", ".join(f"{sql} as {quoted(name)}" for name, sql in known.labelling.fields.items())
+    connection.register("chosen_now", chosen)
+    connection.execute(
+        "create or replace temp table guessed as select prediction_id, record_no, language, label, probabilities[label] as confidence "
+        "from predicted semi join chosen_now using (prediction_id)"
+    )
+    guesses = connection.execute("select prediction_id, label, confidence from guessed").fetchall()
+    guessed = {prediction_id: (label, confidence) for prediction_id, label, confidence in guesses}
+    rows = connection.execute(
+        f"with about as (select prediction_id, record_no, language from guessed) "
+        f"select prediction_id, {columns} from {known.curated} join about using (record_no)"
+    )
+    fields = {
+        row.pop("prediction_id"): orjson.dumps(row, option=orjson.OPT_SORT_KEYS).decode()
+        for row in rows.to_arrow_table().to_pylist()
+    }
+    connection.unregister("chosen_now")
+    asked = chosen["prediction_id"].to_pylist()
+    shown = ([fields[name] for name in asked], *([guessed[name][place] for name in asked] for place in range(2)))
+    return pa.table(
+        [*chosen.columns, *(pa.array(values, field.type) for values, field in zip(shown, SHOWN, strict=True))],
+        schema=pa.schema([*chosen.schema, *SHOWN]),
+    )
 
 
 def queue_by_reason(path: Path) -> dict[str, int]:

@@ -1,4 +1,5 @@
-"""The loop as assets, for any dataset: curated feedback, the decision on a challenger, predictions, the label queue, and their checks.
+"""The loop as assets, for any dataset: curated feedback, the decision on a challenger, predictions, the label queue,
+what labels buy, and their checks.
 
 Each reads like a recipe; what it does is `curation_assets.loop` and `promotion`, what it shows is `loop_shown`. A dataset hands in
 its declaration, its keys and what its assets have in common.
@@ -15,6 +16,7 @@ from curation.learning.selection import CONTROL
 from curation_assets import keys, loop_shown
 from curation_assets.datasets import Declared
 from curation_assets.display import rounded
+from curation_assets.label_value import label_value_now
 from curation_assets.loop import ask, curate, curated_state, predict, predictions_told, queue_by_reason
 from curation_assets.promotion import decide
 from feedback_sensors.decision import why_obsolete
@@ -33,6 +35,7 @@ class LoopKeys:
     champion: dg.AssetKey
     predictions: dg.AssetKey
     queue: dg.AssetKey
+    label_value: dg.AssetKey
 
 
 FEEDBACK = dg.AssetSpec(
@@ -46,12 +49,13 @@ FEEDBACK = dg.AssetSpec(
 
 
 def loop_assets(known: Declared, loop: LoopKeys, common: dict[str, Any]) -> list[dg.AssetsDefinition]:
-    """The four assets of a dataset's loop. `common`: group, owners, pool and required resources."""
+    """The five assets of a dataset's loop. `common`: group, owners, pool and required resources."""
     return [
         _curated_feedback(known, loop, common),
         _champion(known, loop, common),
         _predictions(known, loop, common),
         _queue(known, loop, common),
+        _label_value(known, loop, common),
     ]
 
 
@@ -137,6 +141,22 @@ def _queue(known: Declared, loop: LoopKeys, common: dict[str, Any]) -> dg.Assets
         return dg.MaterializeResult(metadata=loop_shown.of_queue(known, asked))
 
     return cast(dg.AssetsDefinition, queue)
+
+
+def _label_value(known: Declared, loop: LoopKeys, common: dict[str, Any]) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=loop.label_value,
+        deps=[loop.champion],
+        kinds={"scikitlearn"},
+        description="What labels buy: accuracy by number of labels, chosen and random ones, by shadow models that are never kept. "
+        "Made by a retrain.",
+        **common,
+    )
+    def label_value(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        value = label_value_now(context.resources.home, known)
+        return dg.MaterializeResult(metadata=loop_shown.of_label_value(context.instance, value))
+
+    return cast(dg.AssetsDefinition, label_value)
 
 
 def keys_of_curated(known: Declared) -> dg.AssetKey:

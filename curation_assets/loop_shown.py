@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from curation.feedback.curated import ANNOTATORS, FEEDBACK, CuratedFeedback
 from curation.feedback.drain import Drained
 from curation.learning.gate import Verdict
+from curation.learning.label_value import LabelValue
 from curation.predictions import PredictionStore
 from curation.promotions import Decision
 from curation_assets.datasets import Declared
@@ -179,4 +180,36 @@ def of_queue(known: Declared, asked: Asked) -> dict[str, Any]:
         )
         shown["samples"] = dg.MetadataValue.md(short_table(["reason", "probability", "item"], rows))
         shown["file"] = dg.MetadataValue.path(str(asked.path))
+    return shown
+
+
+def of_label_value(instance: dg.DagsterInstance, value: LabelValue) -> dict[str, Any]:
+    """The sentence, the counts it rests on, and both arms as a picture and a table."""
+    shown: dict[str, Any] = {
+        "why": value.why,
+        "labels_of_the_control_arm": value.judged_on,
+        "labels_that_the_queue_chose": value.chosen_labels,
+        "missing_of_the_control_arm": value.missing,
+        "missing_that_the_queue_chose": value.missing_chosen,
+        "random_labels_matched": value.matched,
+        "base_rows": value.base_rows,
+    }
+    if value.saved is not None:
+        shown |= {"saved": value.saved.value, "saved_low": value.saved.low, "saved_high": value.saved.high}
+    if value.points:
+        from curation.learning import plots
+
+        shown["accuracy_by_labels"] = picture(instance, plots.label_value(value), "accuracy against labels used, by arm")
+        rows = [
+            [
+                point.arm,
+                point.labels,
+                point.accuracy.value,
+                f"{point.accuracy.low:.3f} to {point.accuracy.high:.3f}",
+                point.test_accuracy.value,
+            ]
+            for point in value.points
+        ]
+        header = ["arm", "labels", "accuracy on the control arm", "95%", "on the frozen test"]
+        shown["points"] = dg.MetadataValue.md(short_table(header, rows))
     return shown

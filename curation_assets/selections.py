@@ -37,5 +37,5 @@ def retrain_selection(known: Declared) -> dg.AssetSelection:
 
 
 def after_the_model(known: Declared) -> dg.AssetSelection:
-    """The verdict, and what the champion does after it; where the verdict stands already, only the rest."""
-    return dg.AssetSelection.assets(known.champion, known.predictions, known.queue)
+    """The verdict, what the champion does after it, and what labels buy; where the verdict stands already, only the rest."""
+    return dg.AssetSelection.assets(known.champion, known.predictions, known.queue, known.label_value)

@@ -10,6 +10,7 @@ import dagster as dg
 from dagster import DagsterInstance
 
 from curation.feedback.events import LabelsOf
+from curation.looks import Look, write_look
 from feedback_sensors.decision import (
     ATTEMPT_TAG,
     HIGH_SEQ_TAG,
@@ -57,6 +58,7 @@ def retrain_sensor(
     def sensor(context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]) -> dg.SensorResult:
         facts = _look(context.instance, home, dataset, labels, threshold, test_from, job_name)
         decision = decide(facts)
+        write_look(home.feedback_looks, _left(facts, decision))
         if decision.alarm:
             context.log.error(decision.message)
         asked = _asked(facts, decision, job_name)
@@ -143,6 +145,19 @@ def _seen(run: dg.DagsterRun) -> RetrainRun:
 def _number(run: dg.DagsterRun, tag: str) -> int | None:
     written = run.tags.get(tag, "")
     return int(written) if written.isdecimal() else None
+
+
+def _left(facts: Facts, decision: Decision) -> Look:
+    return Look(
+        dataset=facts.dataset,
+        message=decision.message,
+        effective=facts.count.effective if facts.count else None,
+        threshold=facts.threshold,
+        tied=facts.count.tied if facts.count else None,
+        asked_attempt=decision.attempt,
+        alarm=decision.alarm,
+        at=now(),
+    )
 
 
 def _asked(

@@ -56,6 +56,8 @@ class Home:
         self.feedback_log = root / "feedback" / "log.sqlite"
         self.feedback_table = root / "feedback" / "feedback.duckdb"
         self.feedback_segments = root / "lake" / "feedback"
+        self.feedback_looks = root / "feedback" / "looks"
+        self.feedback_leases = root / "feedback" / "leases.sqlite"
         self.predictions = root / "lake" / "predictions"
         self.promotions = root / "promotions"
 
@@ -136,8 +138,16 @@ class Home:
             )
 
     def subject_key(self) -> bytes:
-        """The key of every subject id (HMAC-SHA-256); made on first use, 0600, never exported."""
-        path = self.secrets / "subject.key"
+        """The key of every subject id (HMAC-SHA-256); never exported."""
+        return self._key("subject")
+
+    def session_key(self) -> bytes:
+        """The key that signs the sessions of browsers; who removes it signs everyone out."""
+        return self._key("session")
+
+    def _key(self, name: str) -> bytes:
+        """256 random bits, made on first use, 0600."""
+        path = self.secrets / f"{name}.key"
         if not path.exists():
             self.secrets.mkdir(parents=True, exist_ok=True)
             with written_whole(path) as temporary:

@@ -30,7 +30,7 @@ def count_labels(
 
     Effective is a matched item whose majority over its annotators' last words now differs from that over seq <= `watermark`,
     is not tied, and whose place in [0, 1) is below `test_from`: on items of the test split nothing trains. A tie has no
-    majority, and neither has an item without votes.
+    majority, and neither has an item without votes; an adjudication is the majority (see `voting.majorities`).
     """
     bound = {"dataset": dataset, "watermark": watermark, "test_from": test_from} | label_parameters(labels)
     row = connection.execute(_counting(labels), bound).fetchone()

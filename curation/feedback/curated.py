@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -20,18 +20,23 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from curation.errors import CurationError
-from curation.feedback.events import LOGGED
+from curation.feedback.events import ADJUDICATE, LABELLED, LOGGED
 from curation.feedback.log import Head
 from curation.feedback.voting import label_parameters, last_words
 from curation.files import folder_written_whole, sha256_of_file, valid_name, written_whole
 from curation.predictions import PredictionStore
 from curation.training_rows import SPAM, place_of
 
+if TYPE_CHECKING:
+    import polars as pl
+
 CONFIG: dict[str, Any] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "preserve_insertion_order": "false",
 }
+ROWS_IN_GROUP = 5_000
+"""Of FEEDBACK, which is sorted by item: the words on 50 of 300,000 items are found in 35 ms, with the usual large groups in 155."""
 FEEDBACK, LABELS, ANNOTATORS = "feedback.parquet", "labels.parquet", "annotators.parquet"
 
 
@@ -109,14 +114,16 @@ class CuratedFeedback:
     def register_votes(self, connection: duckdb.DuckDBPyConnection, view: str) -> None:
         """Temp view `view`: one row per item that somebody has answered: item_id, votes and disagreement (0 to 1).
 
-        Who skips an item has answered it, with no vote: it is not put before people for ever.
+        Who skips an item has answered it, with no vote: it is not put before people for ever. Where somebody has adjudicated,
+        disagreement is 0: what is decided needs no second opinion.
         """
         rows = pa.schema([("item_id", pa.string()), ("votes", pa.int64()), ("disagreement", pa.float64())]).empty_table()
         feedback, labels = self.file(FEEDBACK), self.file(LABELS)
         if feedback and labels:
             with duckdb.connect(config=CONFIG) as reading:
                 rows = reading.execute(
-                    "select item_id, coalesce(any_value(votes), 0)::bigint as votes, coalesce(any_value(disagreement), 0) as disagreement"
+                    "select item_id, coalesce(any_value(votes), 0)::bigint as votes,"
+                    " case when bool_or(words.kind = 'adjudicate') then 0 else coalesce(any_value(disagreement), 0) end as disagreement"
                     " from read_parquet(?) as words left join read_parquet(?) using (item_id)"
                     " where words.vote is not null or words.kind = 'skip' group by item_id order by item_id",
                     [str(feedback), str(labels)],
@@ -162,11 +169,13 @@ def _write_rows(folder: Path, dataset: str, sources: Sources, labels: tuple[str,
             {"dataset": dataset, "seq": sources.head.seq},
         )
         words = _words(connection, labels, test_from)
-        pq.write_table(words, folder / FEEDBACK, compression="zstd")
+        pq.write_table(words, folder / FEEDBACK, compression="zstd", row_group_size=ROWS_IN_GROUP)
         row = connection.execute("select count(*) from events").fetchone()
     counted = _write_labels(folder, words, labels)
     known = pa.array([*labels, SPAM])
-    unknown = pc.and_(pc.equal(words["kind"], "label"), pc.invert(pc.is_in(words["label"], value_set=known)))
+    unknown = pc.and_(
+        pc.is_in(words["kind"], value_set=pa.array(sorted(LABELLED))), pc.invert(pc.is_in(words["label"], value_set=known))
+    )
     return counted | {
         "events": row[0] if row else 0,
         "words": words.num_rows,
@@ -199,23 +208,28 @@ def _words(connection: duckdb.DuckDBPyConnection, labels: tuple[str, ...], test_
 
 
 def _write_labels(folder: Path, words: pa.Table, labels: tuple[str, ...]) -> dict[str, Any]:
-    """Resolve votes into labels. What trains is resolved from what may train alone; held-out items are resolved from all votes."""
+    """Resolve votes into labels. What trains is resolved from what may train alone; held-out items are resolved from all votes.
+
+    Adjudications are kept out of that: they rate nobody. Each then decides its item, beside the votes that people gave.
+    """
     import polars as pl
 
     from curation.learning.resolution import resolve
 
-    frame = pl.DataFrame(words.select(["item_id", "annotator", "vote", "occurred_at", "is_held_out", "is_control"]))
-    known = (*labels, SPAM)
-    votes = frame.filter(pl.col("vote").is_in(known)).rename({"item_id": "item", "vote": "label"})
-    told = votes.group_by("item").agg(
+    frame = pl.DataFrame(
+        words.select(["item_id", "annotator", "kind", "vote", "occurred_at", "seq", "is_held_out", "is_control"])
+    )
+    said = frame.filter(pl.col("vote").is_in((*labels, SPAM))).rename({"item_id": "item", "vote": "label"})
+    votes, decisions = said.filter(pl.col("kind") != ADJUDICATE), said.filter(pl.col("kind") == ADJUDICATE)
+    told = said.group_by("item").agg(
         pl.col("occurred_at").max().alias("labelled_at"), pl.col("is_held_out").first(), pl.col("is_control").first()
     )
+    known = (*labels, SPAM)
     everyone = resolve(votes.select("item", "annotator", "label"), labels=known)
     trained = resolve(votes.filter(~pl.col("is_held_out")).select("item", "annotator", "label"), labels=known)
     held_out = everyone.items.join(told.filter(pl.col("is_held_out")).select("item"), on="item", how="semi")
     items = (
-        pl.concat([trained.items, held_out])
-        .join(told, on="item", how="left")
+        _decided(pl.concat([trained.items, held_out]).join(told, on="item", how="full", coalesce=True), decisions)
         .rename({"item": "item_id"})
         .select("item_id", "label", "confidence", "votes", "disagreement", "labelled_at", "is_held_out", "is_control")
         .sort("item_id")
@@ -232,6 +246,23 @@ def _write_labels(folder: Path, words: pa.Table, labels: tuple[str, ...]) -> dic
         "method": trained.method,
         "alpha": everyone.alpha,
     }
+
+
+def _decided(items: "pl.DataFrame", decisions: "pl.DataFrame") -> "pl.DataFrame":
+    """`items` with the label, the time and the certainty of the newest of their `decisions`, where there are any.
+
+    `votes` and `disagreement` still tell what people said: nothing, where there are decisions only.
+    """
+    import polars as pl
+
+    newest = decisions.sort("occurred_at", "seq").unique("item", keep="last").select("item", "label", "occurred_at")
+    is_decided = pl.col("occurred_at").is_not_null()
+    return items.join(newest, on="item", how="left", suffix="_decided").with_columns(
+        pl.coalesce("label_decided", "label").alias("label"),
+        pl.when(is_decided).then(1.0).otherwise("confidence").alias("confidence"),
+        pl.coalesce("occurred_at", "labelled_at").alias("labelled_at"),
+        pl.col("votes", "disagreement").fill_null(0),
+    )
 
 
 def _write(frame: Any, path: Path) -> None:

@@ -19,9 +19,14 @@ import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from curation.errors import CurationError
+from curation.training_rows import SPAM
 
-Kind = Literal["label", "agree", "disagree", "spam", "skip", "withdraw"]
+Kind = Literal["label", "agree", "disagree", "spam", "skip", "withdraw", "adjudicate"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+ADJUDICATE: Kind = "adjudicate"
+"""Decides an item for everybody, whatever others have said; who may send it, is for each door to say."""
+LABELLED: frozenset[Kind] = frozenset({"label", ADJUDICATE})
+"""Kinds that need a label."""
 LabelsOf = Mapping[str, tuple[str, ...]]
 """Dataset -> its labels."""
 
@@ -256,16 +261,18 @@ def _checked(record: dict[str, Any], labels: LabelsOf, latest: datetime, annotat
 
 
 def _check_what(event: Event, labels: LabelsOf) -> None:
-    """The dataset is known, and the label is one of its own exactly where the kind needs one."""
+    """The dataset is known, and the label is one of its own exactly where the kind needs one; an adjudication may find spam too."""
     known = labels.get(event.dataset)
     if known is None:
         problem = f"must be one of {', '.join(sorted(labels))}; found {_shown(event.dataset)}"
         raise EventError("dataset", problem, nearest(event.dataset, labels))
-    if event.kind != "label":
+    if event.kind == ADJUDICATE and SPAM not in known:
+        known = (*known, SPAM)
+    if event.kind not in LABELLED:
         if event.label is not None:
             raise EventError("label", f"must be left out where kind is {event.kind}", "leave it out, or send kind label")
     elif event.label is None:
-        raise EventError("label", "is missing", f"kind label needs one of {', '.join(known)}")
+        raise EventError("label", "is missing", f"kind {event.kind} needs one of {', '.join(known)}")
     elif event.label not in known:
         problem = f"must be one of {', '.join(known)}; found {_shown(event.label)}"
         raise EventError("label", problem, nearest(event.label, known))

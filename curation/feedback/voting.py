@@ -61,7 +61,7 @@ def voted(words: str, labels: tuple[str, ...]) -> str:
     return f"""
         select *,
             case when not is_matched then null
-                when kind = 'label' then label
+                when kind in ('label', 'adjudicate') then label
                 when kind = 'agree' then predicted_label
                 when kind = 'disagree' then {other}
                 when kind = 'spam' then 'spam'
@@ -72,12 +72,18 @@ def voted(words: str, labels: tuple[str, ...]) -> str:
 def majorities(words: str) -> str:
     """SQL: one row per dataset and item with a vote in `words` (a relation with the columns of `last_words`).
 
-    Columns: dataset, item_id, majority (the label with most votes; null where several share that number) and is_tied.
+    Columns: dataset, item_id, majority (the label with most votes; null where several share that number) and is_tied. Where
+    somebody has adjudicated, the newest adjudication (by occurred_at, then seq) is the majority, and nothing is tied.
     """
     return f"""
-        select dataset, item_id, coalesce(top[1] = top[2], false) as is_tied, case when not is_tied then leader end as majority
+        select dataset, item_id, decided is null and coalesce(top[1] = top[2], false) as is_tied,
+            coalesce(decided, case when not is_tied then leader end) as majority
         from (
-            select dataset, item_id, max(votes, 2) as top, arg_max(vote, votes) as leader
-            from (select dataset, item_id, vote, count(*) as votes from {words} where vote is not null group by all)
+            select dataset, item_id, max(votes, 2) as top, arg_max(vote, votes) as leader, arg_max(vote, decided_at) as decided
+            from (
+                select dataset, item_id, vote, count(*) as votes,
+                    max(row(occurred_at, seq)) filter (where kind = 'adjudicate') as decided_at
+                from {words} where vote is not null group by dataset, item_id, vote
+            )
             group by dataset, item_id
         )"""

@@ -67,10 +67,9 @@ def train(training: Examples, validation: Examples, settings: TrainingSettings) 
     chosen = rows_trained_on(len(training.texts), settings)
     labels = np.asarray([training.labels[row] for row in chosen], dtype=np.str_)
     weights = np.asarray(training.weights, dtype=np.float64)[chosen]
-    features = _features(len(chosen), settings)
     # Sums of floats depend on how they are shared out between threads: with one thread, two machines cannot differ by that.
     with threadpool_limits(limits=1):
-        matrix = _fit_features(features, [training.texts[row] for row in chosen], settings)
+        features, matrix = fitted_features([training.texts[row] for row in chosen], settings)
 
         def fitted(inverse_regularisation: float) -> LogisticRegression:
             return LogisticRegression(C=inverse_regularisation, max_iter=1000).fit(matrix, labels, sample_weight=weights)
@@ -136,9 +135,14 @@ def _features(row_count: int, settings: TrainingSettings) -> "Pipeline":
     return Pipeline([("words", words), ("seen_often", VarianceThreshold(share * (1 - share))), ("weighted", TfidfTransformer())])
 
 
-def _fit_features(features: "Pipeline", texts: list[str], settings: TrainingSettings) -> Any:
+def fitted_features(texts: Sequence[str], settings: TrainingSettings) -> "tuple[Pipeline, Any]":
+    """The fitted steps from texts to features, and the matrix of these texts (sparse float32, one row each).
+
+    Raises CurationError when no word occurs in `minimum_documents` of them.
+    """
+    features = _features(len(texts), settings)
     try:
-        return features.fit_transform(texts)
+        return features, features.fit_transform(texts)
     except ValueError as error:
         if "variance threshold" not in str(error):
             raise

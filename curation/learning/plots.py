@@ -13,6 +13,7 @@ import numpy as np
 
 from curation.learning.evaluation import Evaluation
 from curation.learning.gate import Part, Verdict
+from curation.learning.label_value import LabelValue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,6 +97,26 @@ def verdict(judged: Verdict) -> bytes:
     axes.invert_yaxis()
     axes.set_xlabel("challenger minus champion, accuracy in points")
     axes.set_title(judged.kind, fontsize="medium")
+    return _png(figure)
+
+
+def label_value(compared: LabelValue) -> bytes:
+    """Accuracy on the control arm against labels used, a line for each arm with its 95% intervals; the title says what follows."""
+    figure, axes = _canvas(width_inches=6.4, height_inches=3.8)
+    for arm, colour, aside in (("random", SILENT, -1), ("chosen", INK, 1)):
+        points = [point for point in compared.points if point.arm == arm]
+        values = np.array([point.accuracy.value for point in points])
+        reach = np.array([[point.accuracy.low, point.accuracy.high] for point in points]).T
+        labels = (
+            np.array([point.labels for point in points]) + aside * compared.matched / 100
+        )  # so that intervals do not hide each other
+        axes.errorbar(
+            labels, values, yerr=np.abs(reach - values), color=colour, marker="o", markersize=4, capsize=2, label=f"{arm} labels"
+        )
+    axes.set_xlabel("labels used")
+    axes.set_ylabel(f"accuracy on {compared.judged_on:,} labels of the control arm")
+    axes.set_title(compared.why, fontsize="small", wrap=True)
+    axes.legend(frameon=False, loc="lower right")
     return _png(figure)
 
 

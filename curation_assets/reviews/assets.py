@@ -32,6 +32,7 @@ LOOP = LoopKeys(
     champion=keys.SENTIMENT_CHAMPION,
     predictions=keys.REVIEW_PREDICTIONS,
     queue=keys.REVIEW_LABEL_QUEUE,
+    label_value=keys.REVIEW_LABEL_VALUE,
 )
 
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_window=timedelta(hours=26))  # two nights, one night

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.errors import CurationError
-from curation.label_queue import QUEUED, LabelQueue
+from curation.label_queue import ASKED, QUEUED, SHOWN, LabelQueue, queued_in
 from curation.learning.selection import CHOSEN
 
 NOW = datetime.datetime(2026, 1, 10, 12, tzinfo=datetime.UTC)
@@ -18,10 +18,19 @@ LATER = NOW + datetime.timedelta(days=1)
 
 def asking(*items: tuple[str, str, float]) -> pa.Table:
     rows = [
-        {"item_id": item, "prediction_id": f"reviews:{item}:00", "reason": reason, "probability": probability, "rank": rank}
+        {
+            "item_id": item,
+            "prediction_id": f"reviews:{item}:00",
+            "reason": reason,
+            "probability": probability,
+            "rank": rank,
+            "fields": f'{{"text":"{item}"}}',
+            "guess": "positive",
+            "confidence": 0.75,
+        }
         for rank, (item, reason, probability) in enumerate(items, 1)
     ]
-    return pa.Table.from_pylist(rows, CHOSEN)
+    return pa.Table.from_pylist(rows, pa.schema([*CHOSEN, *SHOWN]))
 
 
 def write(queue: LabelQueue, chosen: pa.Table, asked_at: datetime.datetime = NOW, model_version: int = 3) -> Path:
@@ -42,8 +51,36 @@ def test_a_generation_tells_who_was_asked_for_when_and_by_which_model(tmp_path: 
             "model_version": 3,
             "snapshot_version": "v0002",
             "asked_at": NOW,
+            "fields": '{"text":"a"}',
+            "guess": "positive",
+            "confidence": 0.75,
         }
     ]
+
+
+def test_a_generation_from_before_pages_is_read_with_nulls_and_gives_way_to_one_that_shows_its_items(tmp_path: Path) -> None:
+    queue = LabelQueue(tmp_path, "reviews")
+    chosen = asking(("a", "control", 0.5))
+    old = write(queue, chosen)
+    pq.write_table(pq.read_table(old).select(ASKED.names), old)
+    read = queued_in(old)
+    assert read.schema == QUEUED
+    assert read.select([*SHOWN.names, "item_id"]).to_pylist() == [
+        {"fields": None, "guess": None, "confidence": None, "item_id": "a"}
+    ]
+    new = write(queue, chosen)
+    assert queue.asked() == [old, new]
+    assert queued_in(new)["fields"].to_pylist() == ['{"text":"a"}']
+    with duckdb.connect() as connection:
+        assert connection.execute(f"select item_id from {queue.asked_items(connection)}").fetchall() == [("a",), ("a",)]
+
+
+def test_an_item_that_reads_differently_makes_a_new_generation(tmp_path: Path) -> None:
+    queue = LabelQueue(tmp_path, "reviews")
+    chosen = asking(("a", "control", 0.5))
+    first = write(queue, chosen)
+    other = chosen.set_column(chosen.column_names.index("fields"), SHOWN.field("fields"), pa.array(['{"text":"b"}']))
+    assert write(queue, other) != first
 
 
 def test_asking_the_same_again_makes_no_new_generation(tmp_path: Path) -> None:

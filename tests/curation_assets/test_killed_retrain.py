@@ -16,6 +16,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
+from curation.learning.label_value import Values
 from curation_assets.datasets import declared, labels_by_dataset
 from curation_assets.status import verified
 from feedback_sensors.decision import Decision, decide
@@ -26,7 +27,14 @@ from tests.curation_assets.killing import Moment, ended
 
 pytestmark = pytest.mark.slow
 
-KEPT = ["snapshots/reviews", "lake/feedback", "lake/predictions", "lake/label_queue", "lake/curated_feedback"]
+KEPT = [
+    "snapshots/reviews",
+    "lake/feedback",
+    "lake/predictions",
+    "lake/label_queue",
+    "lake/label_value",
+    "lake/curated_feedback",
+]
 BY_CHANCE = {"by", "previous", "run_id", "artefact"}
 """What of a decision names the run: Dagster's and MLflow's ids are random, and `previous` is the digest of a file with such ids."""
 
@@ -37,6 +45,7 @@ BOUNDARIES = [
     "sentiment_champion",
     "review_predictions",
     "review_label_queue",
+    "review_label_value",
 ]
 WITHIN_STEPS = [
     Moment("os.rename", after="lake/feedback/0"),  # the segment is there, nothing is made of it
@@ -115,6 +124,17 @@ def undisturbed(prepared: Path) -> dict[str, Any]:
     assert left["registry"]["aliases"] == [("reviews", "challenger", 2), ("reviews", "champion", 2)]
     assert left["findings"] == []
     return left
+
+
+def test_shadow_models_are_compared_and_none_of_them_is_kept_registered_or_promoted(
+    prepared: Path, undisturbed: dict[str, Any]
+) -> None:
+    value = Values(prepared.with_name("undisturbed") / "lake", "reviews").current()
+    assert value is not None
+    assert (value.snapshot_version, value.model_version, value.judged_on, value.missing) == ("v0002", 2, 40, 260)
+    assert {point.labels for point in value.points} == {0, 8, 16, 32, 64}
+    assert undisturbed["registry"]["versions"] == [("reviews", 1), ("reviews", 2)]
+    assert len(undisturbed["registry"]["runs"]) == len(undisturbed["models"]) == len(undisturbed["decisions"]) == 2
 
 
 @pytest.mark.parametrize("step", BOUNDARIES)

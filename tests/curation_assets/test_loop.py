@@ -25,6 +25,7 @@ from curation_assets.status import verified
 from feedback_sensors.facts import Watermark, watermark_of
 from resources.home import REPOSITORY, Home, now
 from resources.model_registry import ModelRegistry
+from resources.warehouse import reading
 from tests.curation_assets.loop_world import (
     CROWD,
     REVIEWS,
@@ -201,6 +202,27 @@ def test_the_new_champion_has_predicted_every_curated_row_and_the_queue_asks_abo
     assert set(queue["model_version"]) == {2}
     assert set(queue["prediction_id"]) <= set(predictions_of(world.home, 2)["prediction_id"])
     assert not set(queue["prediction_id"]) & set(predictions_of(world.home, 1)["prediction_id"])
+
+
+def test_the_queue_carries_what_people_see_of_each_item_and_what_the_champion_thinks(world: World) -> None:
+    queue = pl.read_parquet(LabelQueue(world.home.lake / "label_queue", "reviews").current() or "")
+    with reading(world.home, "reviews") as connection:
+        rows = connection.execute(
+            "select review_uid, title, text, source, rating, reviewed_at, day from curated_reviews"
+        ).fetchall()
+    written = {
+        uid: (title, text, source, rating, f"{reviewed_at or day:%Y-%m-%d}")
+        for uid, title, text, source, rating, reviewed_at, day in rows
+    }
+    predicted = {row["prediction_id"]: row for row in predictions_of(world.home, 2).iter_rows(named=True)}
+    assert queue.height > 0
+    for row in queue.iter_rows(named=True):
+        fields, said = json.loads(row["fields"]), predicted[row["prediction_id"]]
+        assert tuple(fields[name] for name in ("title", "text", "source", "rating", "date")) == written[row["item_id"]]
+        assert fields["language"] == said["language"]
+        assert list(fields) == sorted(fields)
+        assert row["guess"] == said["label"]
+        assert row["confidence"] == said["probabilities"][said["label"]] == max(said["probabilities"].values())
 
 
 def test_a_rollback_brings_the_former_champion_and_its_predictions_back(world: World, tmp_path: Path, cli: Cli) -> None:

@@ -5,14 +5,12 @@ The job does what a retrain does to the loop: it drains, writes a real snapshot 
 
 import contextlib
 import datetime
-import hashlib
 import logging
 import os
 import random
 import signal
 import sys
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -41,6 +39,7 @@ from feedback_sensors.facts import watermark_of
 from feedback_sensors.retrain import retrain_sensor, weekly_schedule
 from resources.home import REPOSITORY, Home
 from tests.curation.snapshots.support_tickets import COLUMNS, SPEC, ticket
+from tests.feedback_sensors.brute_force import Sent
 
 LABELS = ("calm", "angry")
 TEST_FROM = 0.8
@@ -179,7 +178,7 @@ class Loop:
         self.labels = {dataset: LABELS}
         self.items = [f"item{number}" for number in range(items)]
         self.predicted = {item: LABELS[number % 2] for number, item in enumerate(self.items)}
-        self.logged: list[Event] = []  # by seq, from 1
+        self.sent = Sent(LABELS, TEST_FROM, self.predicted, NOW)
         self.log = FeedbackLog(self.home.feedback_log, self.home.subject_key())
         self.clock = NOW
         self._write_predictions()
@@ -194,6 +193,11 @@ class Loop:
         folder = self.home.predictions / self.dataset / "model=0001" / "day=2026-11-01"
         folder.mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / "0001.parquet")
+
+    @property
+    def logged(self) -> list[Event]:
+        """Every event by seq, from 1."""
+        return self.sent.logged
 
     def prediction_id(self, item: str) -> str:
         """The id of the prediction on an item."""
@@ -222,8 +226,7 @@ class Loop:
         """Append a list as the capture service does; what is known already changes nothing."""
         (answer,) = self.log.append([events], now=NOW, received_as=[None])
         assert isinstance(answer, Appended)
-        known = {event.event_id for event in self.logged}
-        self.logged += [event for event in events if event.event_id not in known]
+        self.sent.add(*events)
         return answer
 
     def tick(self, crash: dict[str, int | Exception] | None = None) -> str:
@@ -311,40 +314,8 @@ class Loop:
         return self.verdicts()[-1][1] if self.verdicts() else 0
 
     def count(self, watermark: int, up_to: int | None = None) -> int:
-        """New labels above a watermark, by brute force over what was sent: no SQL, no table, no drain."""
-        up_to = len(self.logged) if up_to is None else up_to
-        touched = {event.item for event in self.logged[watermark:up_to]}
-        return sum(
-            1
-            for item in touched
-            if place(item) < TEST_FROM and (after := self._majority(item, up_to)) != "tied"
-            and after != self._majority(item, watermark).replace("tied", "")
-        )  # fmt: skip
-
-    def _majority(self, item: str, up_to: int) -> str:
-        """The label that most annotators stand by, "tied", or "" where nobody says one."""
-        last: dict[str, tuple[tuple[datetime.datetime, int], Event]] = {}
-        for seq, event in enumerate(self.logged[:up_to], start=1):
-            key = (event.occurred_at or NOW, seq)
-            if event.item == item and (event.annotator not in last or key > last[event.annotator][0]):
-                last[event.annotator] = (key, event)
-        votes = Counter(vote for _, event in last.values() if (vote := self._vote(event)))
-        best = votes.most_common(2)
-        if not best:
-            return ""
-        return "tied" if len(best) == 2 and best[0][1] == best[1][1] else best[0][0]
-
-    def _vote(self, event: Event) -> str | None:
-        predicted = self.predicted.get(event.item)
-        if predicted is None or event.kind in {"skip", "withdraw"}:
-            return None
-        other = LABELS[1 - LABELS.index(predicted)]
-        return {"label": event.label, "agree": predicted, "disagree": other, "spam": "spam"}[event.kind]
-
-
-def place(item: str) -> float:
-    """Where an item lies in [0, 1); from TEST_FROM on it is held out."""
-    return int(hashlib.sha256(f"split:{item}".encode()).hexdigest()[:8], 16) / 2**32
+        """New labels above a watermark, by brute force over what was sent."""
+        return self.sent.count(watermark, up_to)
 
 
 def random_event(loop: Loop, chance: random.Random) -> Event:

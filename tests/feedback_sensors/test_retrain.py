@@ -1,5 +1,6 @@
 """The sensor and the weekly schedule through the daemon's own tick code, on a real instance, log, table and manifests."""
 
+import datetime
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ import dagster as dg
 import duckdb
 import pytest
 
+from curation.looks import Look, read_look
 from feedback_sensors.decision import decide
 from feedback_sensors.facts import RetrainRun, Watermark, read_facts
 from feedback_sensors.retrain import retrain_runs
-from tests.feedback_sensors.retrain_world import FEEDBACK, NOW, TEST_FROM, Loop, instance_in, place
+from tests.feedback_sensors.brute_force import place
+from tests.feedback_sensors.retrain_world import FEEDBACK, NOW, TEST_FROM, Loop, instance_in
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +41,12 @@ def trainable(loop: Loop) -> list[str]:
 
 def label(loop: Loop, *items: str) -> None:
     loop.send(*[loop.event(item, label="angry") for item in items])
+
+
+def last_look(loop: Loop) -> Look:
+    look = read_look(loop.home.feedback_looks, loop.dataset)
+    assert look is not None
+    return look
 
 
 @pytest.mark.parametrize("loop", [100], indirect=True)
@@ -85,6 +94,31 @@ def test_held_out_tied_unmatched_and_repeated_labels_are_told_and_do_not_count(l
     assert loop.tick() == "1 of 3 new labels, 1 tied, 1 without a prediction, 1 held out for evaluation"
 
 
+def test_the_sensor_leaves_its_last_look_and_the_week_leaves_none(loop: Loop) -> None:
+    one, two, three, *_ = trainable(loop)
+    loop.week()
+    assert read_look(loop.home.feedback_looks, loop.dataset) is None
+    began_at = datetime.datetime.now(datetime.UTC)
+    loop.send(loop.event(one, label="calm", annotator="a"), loop.event(one, label="angry", annotator="b"))
+    label(loop, two)
+    told = loop.tick()
+    seen = last_look(loop)
+    assert began_at <= seen.at <= datetime.datetime.now(datetime.UTC)
+    assert seen.model_dump(exclude={"at"}) == {
+        "dataset": loop.dataset,
+        "message": told,
+        "effective": 1,
+        "threshold": 3,
+        "tied": 1,
+        "asked_attempt": None,
+        "alarm": False,
+    }
+    label(loop, one, three)
+    loop.tick()
+    seen = last_look(loop)
+    assert (seen.message, seen.effective, seen.tied, seen.asked_attempt) == ("3 of 3 new labels", 3, 0, 1)
+
+
 def test_a_run_that_fails_after_its_verdict_is_not_repeated(loop: Loop) -> None:
     label(loop, *trainable(loop)[:3])
     loop.tick()
@@ -99,7 +133,9 @@ def test_after_three_failures_it_gives_up_where_a_person_sees_it_until_a_label_c
         assert loop.tick() == "SUCCESS"
         assert loop.runs()[-1].tags["curation/attempt"] == attempt
         loop.execute("before the verdict")
-    assert loop.tick().startswith("gave up: 3 retrains failed on the same 3 of 3 new labels")
+    told = loop.tick()
+    assert told.startswith("gave up: 3 retrains failed on the same 3 of 3 new labels")
+    assert (last_look(loop).message, last_look(loop).alarm) == (told, True)
     loop.wipe()
     assert loop.tick().startswith("gave up: 3 retrains failed")
     label(loop, trainable(loop)[3])
@@ -209,6 +245,7 @@ def test_a_table_held_by_another_process_skips_the_tick_and_says_so(loop: Loop) 
         holder.communicate()
     assert told.startswith("the labels cannot be counted now: ")
     assert str(holder.pid) in told
+    assert (last_look(loop).message, last_look(loop).effective, last_look(loop).tied) == (told, None, None)
     assert loop.tick() == "SUCCESS"
 
 

@@ -1,4 +1,4 @@
-"""A log for the tests of feedback. No rule, no assertion."""
+"""A log, and a home's worth of feedback, for the tests of feedback. No rule, no assertion."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from curation.feedback.log import FeedbackLog
+from tests.curation.feedback.drained_place import Place
 from tests.curation.feedback.statements import KEY
 
 
@@ -14,3 +15,9 @@ def log(tmp_path: Path) -> Iterator[FeedbackLog]:
     """An empty log in a folder of its own."""
     with FeedbackLog(tmp_path / "feedback" / "log.sqlite", KEY) as opened:
         yield opened
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """An empty home."""
+    return Place(tmp_path)

@@ -62,6 +62,11 @@ class Place:
     def say_many(self, first: int, last: int) -> None:
         self.say(*[said(number) for number in range(first, last + 1)])
 
+    def logged(self) -> list[str]:
+        """The item of every event in the log, by seq."""
+        with self.log() as log:
+            return [str(item) for item in log.read(0, 1_000)["item_id"].to_pylist()]
+
     def drain(self, at_most: int = 50_000, now: datetime = NOW) -> Drained:
         with self.log() as log, self.table.drained(log, LABELS, now=now, at_most=at_most) as (drained, _):
             return drained

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from curation.feedback.counting import LabelCount, count_labels
 from curation.feedback.drain import TABLES
-from curation.feedback.events import KINDS, LOGGED
+from curation.feedback.events import KINDS, LABELLED, LOGGED
 from curation.feedback.matching import ITEM_KEY, PREDICTION_COLUMNS, PREDICTION_KEY, match
 from curation.feedback.voting import label_parameters, last_words
 from tests.curation.feedback.drained_place import LABELS, NOW
@@ -67,7 +67,7 @@ def vote_of(said: Said, known: dict[str, str], items: set[str], labels: Sequence
     predicted = known.get(said.prediction or "")
     others = [label for label in labels if label != predicted]
     match said.kind:
-        case "label":
+        case "label" | "adjudicate":
             return said.label
         case "spam":
             return "spam"
@@ -79,13 +79,16 @@ def vote_of(said: Said, known: dict[str, str], items: set[str], labels: Sequence
 
 
 def standing(history: list[tuple[int, Said]], known: dict[str, str], items: set[str], labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels with most votes among the last words: one, several in a tie, or none."""
+    """The labels with most votes among the last words: one, several in a tie, or none. The newest adjudication stands alone."""
     last: dict[str, tuple[tuple[bool, int, int], Said]] = {}
     for seq, said in history:
         place = (is_matched(said, known, items), said.at, seq)
         if said.annotator not in last or place > last[said.annotator][0]:
             last[said.annotator] = (place, said)
-    votes = Counter(vote for _, said in last.values() if (vote := vote_of(said, known, items, labels)))
+    valid = [(place, said.kind, vote) for place, said in last.values() if (vote := vote_of(said, known, items, labels))]
+    if adjudicated := [(place, vote) for place, kind, vote in valid if kind == "adjudicate"]:
+        return (max(adjudicated)[1],)
+    votes = Counter(vote for *_, vote in valid)
     return tuple(sorted(vote for vote, number in votes.items() if number == max(votes.values())))
 
 
@@ -160,7 +163,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Said], list[Known], str, int]:
         def made(item: str, suffix: str | None, annotator: str, kind: str, label: str, at: int) -> Said:
             needs_one = kind in {"agree", "disagree"}
             named = f"{said_of}:{item}:{suffix or 'a' * 16}" if suffix or needs_one else None
-            return Said(item, annotator, kind, label if kind == "label" else None, named, at, said_of)
+            return Said(item, annotator, kind, label if kind in LABELLED else None, named, at, said_of)
 
         return st.builds(
             made,
@@ -216,6 +219,12 @@ def label(item: str, label: str, annotator: str = "anna", at: int = 0) -> Said:
     return Said(item, annotator, "label", label, None, at)
 
 
+def adjudicated(label: str, at: int = 3, by: str = "chief") -> Said:
+    return Said(TRAINABLE, by, "adjudicate", label, None, at)
+
+
+SPLIT = [label(TRAINABLE, "positive"), label(TRAINABLE, "negative", "ben")]
+AGREED = [label(TRAINABLE, "positive"), label(TRAINABLE, "positive", "ben")]
 FIRST = [Known(TRAINABLE, "a" * 16, "positive"), Known(HELD_OUT, "a" * 16, "positive")]
 ABOUT_FIRST = FIRST[0].id
 
@@ -263,6 +272,27 @@ ABOUT_FIRST = FIRST[0].id
             1,
             (0, 0, 0, 1),
             id="a last word without its prediction says nothing, and silences nobody",
+        ),
+        pytest.param([*SPLIT, adjudicated("negative")], 2, (1, 0, 0, 0), id="an adjudication decides a tie"),
+        pytest.param([*AGREED, adjudicated("negative")], 2, (1, 0, 0, 0), id="and an item that all but one see otherwise"),
+        pytest.param([*AGREED, adjudicated("positive")], 2, (0, 0, 0, 0), id="one that changes nothing is nothing new"),
+        pytest.param(
+            [*SPLIT, adjudicated("negative", at=1), label(TRAINABLE, "positive", "dora", at=2)],
+            3,
+            (0, 0, 0, 0),
+            id="whatever is said after it",
+        ),
+        pytest.param(
+            [*SPLIT, adjudicated("negative", at=5), adjudicated("positive", at=1, by="root")],
+            3,
+            (0, 0, 0, 0),
+            id="the newest of several decides, not the one that came last",
+        ),
+        pytest.param(
+            [*SPLIT, adjudicated("negative", at=1), Said(TRAINABLE, "chief", "withdraw", None, None, 2)],
+            2,
+            (0, 1, 0, 0),
+            id="one that is taken back decides nothing",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.feedback.curated import FEEDBACK, LABELS, CuratedFeedback, Sources, State
+from curation.feedback.curated import ANNOTATORS, FEEDBACK, LABELS, CuratedFeedback, Sources, State
 from curation.feedback.events import LOGGED, prediction_id_of
 from curation.feedback.log import Head
 from curation.predictions import SCHEMA, PredictionStore
@@ -184,3 +184,74 @@ def test_without_any_event_there_is_an_empty_generation(tmp_path: Path) -> None:
     book, state = curated(tmp_path, [], [predicted(TRAIN_ITEM)])
     assert (state.events, state.words, state.items, state.alpha) == (0, 0, 0, None)
     assert rows_of(book, FEEDBACK) == []
+
+
+def test_an_adjudication_decides_the_label_for_certain_and_leaves_the_votes_as_they_were_given(tmp_path: Path) -> None:
+    events = [
+        said(1, TRAIN_ITEM, label="good"),
+        said(2, TRAIN_ITEM, label="good", annotator="bob"),
+        said(3, TRAIN_ITEM, "adjudicate", "bad", "chief"),
+    ]
+    book, state = curated(tmp_path, events, [predicted(TRAIN_ITEM)])
+    row = rows_of(book, LABELS)[0]
+    assert (row["label"], row["confidence"], row["labelled_at"]) == ("bad", 1.0, NOON + minutes(3))
+    assert (row["votes"], row["disagreement"], state.trainable) == (2, 0.0, 1)
+
+
+def test_the_newest_adjudication_decides_and_a_later_vote_does_not(tmp_path: Path) -> None:
+    events = [
+        said(1, TRAIN_ITEM, "adjudicate", "bad", "chief", occurred_at=NOON + minutes(9)),
+        said(2, TRAIN_ITEM, "adjudicate", "good", "root"),
+        said(20, TRAIN_ITEM, label="good", annotator="bob"),
+    ]
+    book, _ = curated(tmp_path, events, [predicted(TRAIN_ITEM)])
+    assert [(row["label"], row["labelled_at"]) for row in rows_of(book, LABELS)] == [("bad", NOON + minutes(9))]
+
+
+def test_what_only_an_adjudication_speaks_of_is_labelled_in_either_split(tmp_path: Path) -> None:
+    events = [said(1, TRAIN_ITEM, "adjudicate", "bad", "chief"), said(2, TEST_ITEM, "adjudicate", "good", "chief")]
+    book, state = curated(tmp_path, events, [predicted(TRAIN_ITEM), predicted(TEST_ITEM)], (TEST_ITEM,))
+    assert labels_of(book) == {TRAIN_ITEM: "bad", TEST_ITEM: "good"}
+    assert [(row["votes"], row["disagreement"], row["confidence"]) for row in rows_of(book, LABELS)] == [(0, 0.0, 1.0)] * 2
+    training, control = book.training_labels(), book.control_labels(10)
+    assert training is not None
+    assert control is not None
+    assert (training["item_id"].to_pylist(), control["item_id"].to_pylist()) == ([TRAIN_ITEM], [TEST_ITEM])
+    assert (state.trainable, state.control, state.annotators) == (1, 1, 0)
+
+
+def test_an_adjudication_that_is_taken_back_or_matches_nothing_decides_nothing(tmp_path: Path) -> None:
+    foreign = prediction_id_of("shop", TEST_ITEM, "zz", "another text")
+    events = [
+        said(1, TRAIN_ITEM, label="good"),
+        said(2, TRAIN_ITEM, "adjudicate", "bad", "chief"),
+        said(3, TRAIN_ITEM, "withdraw", annotator="chief"),
+        said(4, TEST_ITEM, label="good"),
+        said(5, TEST_ITEM, "adjudicate", "bad", "chief", prediction_id=foreign),
+    ]
+    book, _ = curated(tmp_path, events, [predicted(TRAIN_ITEM), predicted(TEST_ITEM)])
+    assert labels_of(book) == {TRAIN_ITEM: "good", TEST_ITEM: "good"}
+
+
+def test_adjudications_rate_nobody(tmp_path: Path) -> None:
+    items = [f"item {number}" for number in range(40)]
+    votes = [
+        said(seq, item, label="good", annotator=annotator)
+        for seq, (item, annotator) in enumerate(((item, name) for item in items for name in ("ann", "bob", "cleo")), start=1)
+    ]
+    decisions = [said(200 + place, item, "adjudicate", "bad", "chief") for place, item in enumerate(items)]
+    with_decisions, _ = curated(tmp_path / "with", [*votes, *decisions], [predicted(item) for item in items])
+    without, _ = curated(tmp_path / "without", votes, [predicted(item) for item in items])
+    assert rows_of(with_decisions, ANNOTATORS) == rows_of(without, ANNOTATORS) != []
+    assert set(labels_of(with_decisions).values()) == {"bad"}
+
+
+def test_what_is_adjudicated_asks_for_no_second_opinion(tmp_path: Path) -> None:
+    split = [said(1, TRAIN_ITEM, label="good"), said(2, TRAIN_ITEM, label="bad", annotator="bob")]
+    disagreements = []
+    for events in (split, [*split, said(3, TRAIN_ITEM, "adjudicate", "bad", "chief")]):
+        book, _ = curated(tmp_path, events, [predicted(TRAIN_ITEM)])
+        with duckdb.connect() as connection:
+            book.register_votes(connection, "votes")
+            disagreements.append(connection.execute("select item_id, votes, disagreement from votes").fetchall())
+    assert disagreements == [[(TRAIN_ITEM, 2, 1.0)], [(TRAIN_ITEM, 2, 0.0)]]

@@ -65,9 +65,14 @@ def test_the_item_of_a_prediction_is_known_without_being_sent() -> None:
     assert [e.item for e in parsed(statement(7), statement(8, item_id=item(8)))] == [item(7), item(8)]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "label"])
-def test_kinds_other_than_label_go_without_one(kind: str) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"label", "adjudicate"}])
+def test_kinds_that_give_no_label_go_without_one(kind: str) -> None:
     assert parsed(statement(kind=kind, label=...))[0].kind == kind
+
+
+def test_an_adjudication_gives_a_label_of_the_dataset_or_finds_spam() -> None:
+    sent = [statement(1, kind="adjudicate"), statement(2, kind="adjudicate", label="spam")]
+    assert [event.label for event in parsed(*sent)] == ["positive", "spam"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,9 @@ def test_kinds_other_than_label_go_without_one(kind: str) -> None:
         ({"label": 1}, "[1].label must be text; found a number"),
         ({"kind": "skip"}, "[1].label must be left out where kind is skip"),
         ({"kind": "lable"}, f'[1].kind must be one of {", ".join(KINDS)}; found "lable"'),
+        ({"kind": "adjudicate", "label": ...}, "[1].label is missing"),
+        ({"kind": "adjudicate", "label": "cat"}, '[1].label must be one of negative, neutral, positive, spam; found "cat"'),
+        ({"label": "spam"}, '[1].label must be one of negative, neutral, positive; found "spam"'),
         ({"kind": ...}, "[1].kind is missing"),
         ({"kind": "agree", "label": ..., "prediction_id": ..., "item_id": "x"}, "[1].prediction_id is missing"),
         ({"kind": "disagree", "label": ..., "prediction_id": ..., "item_id": "x"}, "[1].prediction_id is missing"),

@@ -3,12 +3,14 @@
 import base64
 import io
 import warnings
+from typing import get_args
 
 import numpy as np
 from PIL import Image
 
 from curation.learning import plots
-from curation.learning.evaluation import Evaluation, evaluate
+from curation.learning.evaluation import Evaluation, evaluate, wilson
+from curation.learning.label_value import Arm, LabelValue, Point
 
 LARGEST_BYTES = 40_000
 
@@ -45,6 +47,33 @@ def test_labels_in_another_script_are_drawn_without_a_warning() -> None:
 
 def test_an_empty_split_and_a_class_of_its_own_are_drawn() -> None:
     assert plots.class_balance({"train": {"yes": 5}, "validation": {}, "test": {"no": 1}}).startswith(b"\x89PNG")
+
+
+def test_what_labels_buy_is_drawn_small_and_the_same_twice() -> None:
+    shares = [wilson(hits, 400) for hits in (300, 320, 340)]
+    points = [
+        Point(arm=arm, labels=labels, accuracy=share, test_accuracy=share)
+        for arm in get_args(Arm)
+        for labels, share in zip((0, 80, 320), shares, strict=True)
+    ]
+    value = LabelValue(
+        dataset="reviews",
+        snapshot_version="v0002",
+        model_version=2,
+        points=tuple(points),
+        matched=320,
+        saved=None,
+        missing=0,
+        missing_chosen=1,
+        why="not enough yet",
+        judged_on=400,
+        chosen_labels=99,
+        base_rows=5000,
+        test_rows=1800,
+    )
+    png = plots.label_value(value)
+    assert png == plots.label_value(value) and png.startswith(b"\x89PNG")
+    assert len(plots.as_markdown_image(png, "what labels buy")) < LARGEST_BYTES
 
 
 def test_the_markdown_image_holds_the_picture_itself() -> None:
