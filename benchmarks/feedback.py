@@ -38,8 +38,8 @@ from feedback_service.server import serve
 from feedback_service.settings import Settings
 from resources.home import Home
 unlimited = Settings(port=0, requests_per_s=1e6, burst=10**6)
-labels = {"reviews": ("negative", "neutral", "positive")}
-serve(Home(Path(sys.argv[1])), labels, unlimited, lambda line: print(line, flush=True))
+from curation_assets.datasets import served_datasets
+serve(Home(Path(sys.argv[1])), served_datasets(), unlimited, lambda line: print(line, flush=True))
 """
 
 

@@ -45,6 +45,7 @@ SCHEMA = pa.schema({
 })  # fmt: skip
 ROWS_AT_ONCE = 20_000  # texts in memory; their features take 100 MB
 ROWS_A_PART = 100_000
+ROWS_A_GROUP = 5_000  # the 50 least sure of a million in 210 CPU ms; with groups of 20,000 in 580, at 1% less space
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class PredictionStore:
         folder = self.root / f"model={version:04d}" / f"day={day.isoformat()}"
         number = len(list(folder.glob("*.parquet"))) + 1
         with written_whole(folder / f"{number:04d}.parquet") as temporary:
-            pq.write_table(rows, temporary, compression="zstd", row_group_size=ROWS_AT_ONCE)
+            pq.write_table(rows, temporary, compression="zstd", row_group_size=ROWS_A_GROUP)
 
     def _predicted(self, rows: pa.Table, predictor: Predictor, now: datetime.datetime) -> pa.Table:
         import polars as pl

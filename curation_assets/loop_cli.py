@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from pydantic import HttpUrl, ValidationError
 
+from curation.errors import CurationError
 from curation_assets.commands import DatasetArgument, HomeOption, JsonOption, answer, home_flag, teller
 from feedback_service.settings import PORT, Settings
 from resources.home import Home, now
@@ -44,11 +46,13 @@ def serve(
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front of it does TLS.")] = False,
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    dagster_url: Annotated[str | None, typer.Option(help="Where Dagster's UI is, for links.")] = None,
+    mlflow_url: Annotated[str | None, typer.Option(help="Where MLflow's UI is, for links.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take in feedback over HTTP: answers only what is safely in the log. Loopback and no tokens unless told otherwise."""
-    from curation_assets.datasets import labels_by_dataset
+    """Take in feedback over HTTP and serve the pages; answers only what is safely in the log. Loopback and no tokens unless told otherwise."""
+    from curation_assets.datasets import served_datasets
     from feedback_service.server import serve as serve_feedback
 
     settings = Settings(
@@ -58,8 +62,17 @@ def serve(
         is_behind_proxy=behind_proxy,
         certificate=certificate,
         key=key,
+        dagster_url=_url(dagster_url, "--dagster-url"),
+        mlflow_url=_url(mlflow_url, "--mlflow-url"),
     )
-    serve_feedback(Home.find(home).prepare(), labels_by_dataset(), settings, teller(as_json))
+    serve_feedback(Home.find(home).prepare(), served_datasets(), settings, teller(as_json))
+
+
+def _url(given: str | None, option: str) -> HttpUrl | None:
+    try:
+        return HttpUrl(given) if given else None
+    except ValidationError:
+        raise CurationError(f"{option} {given!a} is no address", "write it as http://127.0.0.1:3000") from None
 
 
 @feedback_app.command("import")

@@ -91,6 +91,7 @@ def _up(home: Home, wanted_port: int, wanted_feedback_port: int, tell: Callable[
     port, feedback_port = free_port(wanted_port, tell), free_port(wanted_feedback_port, tell)
     dagster = ["dagster", "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-h", HOST, "-p", str(port)]
     feedback = ["curation_assets.cli", "serve", "--host", HOST, "--port", str(feedback_port), "--home", str(home.root)]
+    feedback += ["--dagster-url", f"http://{HOST}:{port}"]
     services = [
         Service("feedback service", feedback, feedback_port, "healthz", home.feedback_log.parent / "serve.log"),
         Service("Dagster", dagster, port, "server_info", home.dagster / "up.log"),
@@ -150,6 +151,7 @@ def _serve(services: list[Service], guardians: list[subprocess.Popen[bytes]], te
                     raise CurationError(told, "read them, mend what they name, and start again")
     feedback, dagster = services
     tell(f"feedback service: http://{HOST}:{feedback.port}/v1/feedback   (metrics: /metrics, schema: /openapi.json)")
+    tell(f"labelling, predictions, health: http://{HOST}:{feedback.port}/")
     tell(f"Dagster UI: http://{HOST}:{dagster.port}   (it has no login: keep it on loopback)")
     tell("Ctrl-C ends both")
     while True:

@@ -1,6 +1,7 @@
-"""The pictures in README, taken anew: `uv run curation demo`, then `uv run python -m docs.make_screenshots`.
+"""The pictures in README and docs, taken anew: `uv run curation demo`, then `uv run python -m docs.make_screenshots`.
 
 Serves the demo's home, looks at it with Debian's Chromium, writes docs/images. Waits for what it shows; knows no rule of the product.
+Nothing is answered on the pages, so a home is the same afterwards, but for an item that somebody was shown.
 """
 
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from tests.browser.chromium import CHROMIUM, GROUP, looking_at
+from tests.browser.chromium import CHROMIUM, GROUP, looking_at, shown_item, signed_in
 from tests.serving import serving
 
 IMAGES = Path(__file__).with_name("images")
@@ -17,8 +18,15 @@ CORNERS = (
     "raw_reviews",
     "curated_reviews",
     "curated_review_feedback",
+    "review_fates",
     "review_label_queue",
-)  # of the graph: left, bottom, top, right
+)  # of the graph, wherever Dagster lays them: the first, the last, the highest and the lowest
+PAGES = {
+    "/label/reviews": "label",
+    "/label/reviews/conflicts": "conflicts",
+    "/predictions/reviews": "predictions",
+    "/loop/reviews": "health",
+}
 IS_GREEN = """pattern => {
   const named = new RegExp(pattern);
   let found = [...document.querySelectorAll("*")].find(one => one.childElementCount === 0 && named.test(one.textContent));
@@ -42,6 +50,19 @@ def graph(page: Page, path: Path) -> None:
     page.screenshot(path=path, clip={"x": left, "y": top, "width": right - left, "height": bottom - top})
 
 
+def pages(address: str) -> None:
+    """The pages of the feedback service."""
+    with looking_at(address, width_px=1280, height_px=860) as seen:
+        page = signed_in(seen.page.context, address, "ann")
+        shown_item(page)
+        page.locator("body").press("g")
+        for path, name in PAGES.items():
+            if path != "/label/reviews":
+                page.goto(address + path)
+            page.wait_for_load_state("networkidle")
+            page.screenshot(path=IMAGES / f"{name}.png")
+
+
 def main(home: Path) -> None:
     """Take all pictures of `home`."""
     if CHROMIUM is None or not home.is_dir():
@@ -58,6 +79,7 @@ def main(home: Path) -> None:
             page = ui.open("/assets/sentiment_champion")
             page.get_by_alt_text("challenger minus champion").first.wait_for()
             page.screenshot(path=IMAGES / "verdict.png")
+        pages(served.feedback.removesuffix("/v1/feedback"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import contextlib
 import datetime
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,19 +16,27 @@ from fastapi import Depends, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from curation.feedback.events import LabelsOf
 from curation.feedback.log import FeedbackLog
 from curation.feedback.segments import covering_segments
 from feedback_service import capture, problems
 from feedback_service.committer import Committer
+from feedback_service.datasets import ServedDataset
 from feedback_service.guards import Guard, Rates
 from feedback_service.measures import Measures
+from feedback_service.pages import conflicts, entrance, health, labelling, predictions
+from feedback_service.pages.site import Site
+from feedback_service.pages.site import install as install_pages
 from feedback_service.problems import try_later
+from feedback_service.sessions import Caller, Sessions
 from feedback_service.settings import Settings
-from feedback_service.tokens import Token, Tokens
+from feedback_service.tokens import Tokens
+from resources.home import Home
 
+PAGES = [entrance.routes, labelling.routes, predictions.routes, health.routes, conflicts.routes]
 DISK_BYTES = 16 * 1024 * 1024
 """Free space below which the log is about to refuse: a dozen of the largest requests."""
+WARM_S = 15.0
+"""Between looks whether a run has left something new: 2 ms each where it has not."""
 
 
 class Readiness(BaseModel):
@@ -41,24 +49,36 @@ class Readiness(BaseModel):
 
 def create_app(
     settings: Settings,
+    home: Home,
     log: FeedbackLog,
-    segments: Path,
-    labels: LabelsOf,
+    datasets: Mapping[str, ServedDataset],
     tokens: Tokens,
     clock: Callable[[], datetime.datetime],
 ) -> FastAPI:
-    """The service over an open log, which it neither opens nor closes; `segments` tell how far the table is."""
+    """The service over an open log, which it neither opens nor closes."""
     measures = Measures()
     committer = Committer(log, clock, measures.committed)
     measures.watch_depth(lambda: committer.depth)
     rates = Rates(settings.requests_per_s, settings.burst)
-    service = capture.Service(log, labels, tokens, rates, committer, measures, clock)
+    sessions = Sessions(home.session_key(), tokens, clock)
+    labels = {name: dataset.labels for name, dataset in datasets.items()}
+    service = capture.Service(log, labels, tokens, sessions, rates, committer, measures, clock)
+    site = Site(
+        service,
+        home,
+        datasets,
+        is_secure=bool(settings.certificate) or settings.is_behind_proxy,
+        dagster_url=str(settings.dagster_url) if settings.dagster_url else None,
+        mlflow_url=str(settings.mlflow_url) if settings.mlflow_url else None,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         head = await asyncio.to_thread(log.head)
         measures.reached(head.seq)
+        warming = asyncio.create_task(keep_warm(site))
         yield
+        warming.cancel()
         await committer.close()
 
     app = FastAPI(
@@ -71,8 +91,9 @@ def create_app(
         description="What people and products say about predictions. Refusals are problem+json (RFC 9457).",
     )
     app.add_middleware(Guard, hosts=(settings.host, *settings.allow_hosts), refused=measures.refused)
-    problems.install(app)
+    problems.install(app, site.problem)
     app.include_router(capture.routes(service))
+    install_pages(app, PAGES, site)
 
     @app.get("/healthz", tags=["health"], summary="The process answers")
     async def get_healthz() -> dict[str, str]:
@@ -83,15 +104,23 @@ def create_app(
         if why := why_not_writable(log.path, committer.recent_failure()):
             raise try_later(why, "free some space, or mend the permissions")
         log_seq = (await asyncio.to_thread(log.head)).seq
-        written = covering_segments(segments)
+        written = covering_segments(home.feedback_segments)
         table_seq = written[-1].last if written else 0
         return Readiness(log_seq=log_seq, table_seq=table_seq, table_lag=log_seq - table_seq)
 
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
-    async def get_metrics(_: Annotated[Token | None, Depends(service.admitted)]) -> Response:
+    async def get_metrics(_: Annotated[Caller | None, Depends(service.admitted)]) -> Response:
         return Response(measures.page(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+async def keep_warm(site: Site) -> None:
+    """Read what pages keep in memory beside the first requests, and again after every run, before somebody waits for it."""
+    while True:
+        for kept in site.kept.values():
+            await asyncio.to_thread(kept.warm_up, site.service.clock())
+        await asyncio.sleep(WARM_S)
 
 
 def why_not_writable(log: Path, failure: BaseException | None) -> str | None:

@@ -17,15 +17,17 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
 
-from curation.feedback.events import EVENTS_AT_MOST, Event, Kind, LabelsOf, parse_events
+from curation.feedback.events import ADJUDICATE, EVENTS_AT_MOST, Event, Kind, LabelsOf, parse_events
 from curation.feedback.log import FeedbackLog
 from feedback_service.committer import Committer
 from feedback_service.guards import BODY_BYTES, Rates, json_body
 from feedback_service.measures import Measures
 from feedback_service.problems import MEDIA_TYPE, Problem, ProblemDetails
-from feedback_service.tokens import Token, Tokens
+from feedback_service.sessions import COOKIE, CSRF_HEADER, Caller, Sessions
+from feedback_service.tokens import Tokens
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False, description="`curation token`"))]
+CHANGES_NOTHING = frozenset({"GET", "HEAD"})
 
 
 class Taken(BaseModel):
@@ -61,32 +63,42 @@ class Service:
     log: FeedbackLog
     labels: LabelsOf
     tokens: Tokens
+    sessions: Sessions
     rates: Rates
     committer: Committer
     measures: Measures
     clock: Callable[[], datetime.datetime]
 
-    async def admitted(self, request: Request, bearer: Bearer) -> Token | None:
-        """Whose token the request bears; None where none is needed. Problem 401 without a valid one, 429 when too many come."""
-        holder = self.tokens.holder(bearer.credentials) if bearer else None
-        if holder is None and (bearer or self.tokens.are_required()):
-            self._check_rate(request, None)
+    async def admitted(self, request: Request, bearer: Bearer) -> Caller | None:
+        """Who calls, by token or by session; None where nobody needs to be known.
+
+        Problem 401 without a valid token where one is needed, 403 for what no page of the session has sent, 429 when too many come.
+        """
+        if bearer:
+            token = self.tokens.holder(bearer.credentials)
+            caller = Caller(token.name, token.role) if token else None
+        else:
+            caller = self.sessions.caller(request.cookies.get(COOKIE))
+        self.check_rate(request, caller)
+        if caller is None and (bearer or self.tokens.are_required()):
             told = "the token is unknown" if bearer else "a token is needed"
             scheme = 'Bearer realm="curation", error="invalid_token"' if bearer else 'Bearer realm="curation"'
             fix = "send Authorization: Bearer TOKEN; an administrator makes one with: curation token create"
             raise Problem(401, told, fix, field="Authorization", headers={"WWW-Authenticate": scheme})
-        self._check_rate(request, holder)
-        return holder
+        if caller and not bearer and request.method not in CHANGES_NOTHING:
+            self.sessions.check_is_of(caller, request.headers.get(CSRF_HEADER))
+        return caller
 
-    def _check_rate(self, request: Request, holder: Token | None) -> None:
+    def check_rate(self, request: Request, caller: Caller | None) -> None:
+        """Nothing while a client keeps its rate. Problem 429 else."""
         address = request.client.host if request.client else ""
-        self.rates.check(f"token {holder.name}" if holder else f"address {address}", time.monotonic())
+        self.rates.check(f"token {caller.name}" if caller else f"address {address}", time.monotonic())
 
 
 def routes(service: Service) -> APIRouter:
     """POST /v1/feedback and GET /v1/feedback/{event_id}."""
     router = APIRouter(prefix="/v1/feedback", tags=["feedback"])
-    Holder = Annotated[Token | None, Depends(service.admitted)]
+    Holder = Annotated[Caller | None, Depends(service.admitted)]
 
     @router.post(
         "",
@@ -129,12 +141,19 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-def _check_speaks_for(holder: Token, events: Sequence[Event], *, is_list: bool) -> None:
-    """An annotator speaks for itself, a capture token under its own source; an admin for anyone. Problem 403 else."""
+def _check_speaks_for(holder: Caller, events: Sequence[Event], *, is_list: bool) -> None:
+    """An annotator speaks for itself, a capture token under its own source; an admin for anyone, and alone adjudicates.
+
+    Problem 403 else.
+    """
     if holder.role == "admin":
         return
     field: Literal["annotator", "source"] = "annotator" if holder.role == "annotator" else "source"
     for place, event in enumerate(events):
+        if event.kind == ADJUDICATE:
+            told = f"this {holder.role} token may not adjudicate"
+            fix = "send kind label, or have somebody with an admin token decide"
+            raise Problem(403, told, fix, field=f"[{place}].kind" if is_list else "kind")
         if getattr(event, field) != holder.name:
             told = f"this {holder.role} token speaks only for the {field} {holder.name}"
             raise Problem(403, told, f"send {field} {holder.name}", field=f"[{place}].{field}" if is_list else field)

@@ -3,8 +3,9 @@
 Knows no route. The body names the field and the fix, never a person's text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
@@ -13,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from curation.errors import CurationError
 from curation.feedback.events import EventError
 from curation.feedback.log import Conflict, LogBusy, LogFull
 
@@ -62,50 +64,44 @@ def try_later(detail: str, fix: str | None, status: int = 503, wait_s: int = RET
     return Problem(status, detail, fix, headers={"Retry-After": str(wait_s)})
 
 
-async def _answer_problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return error.response()
-
-
-async def _answer_bad_event(_: Request, error: Exception) -> Response:
-    assert isinstance(error, EventError)
-    return Problem(422, error.message, error.fix, field=error.field).response()
-
-
-async def _answer_conflict(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Conflict)
-    return Problem(409, error.message, error.fix, event_id=error.event_id).response()
-
-
-async def _answer_not_now(_: Request, error: Exception) -> Response:
+def _of_log(error: LogBusy | LogFull) -> Problem:
     """The log's own words name its path, which is no client's business."""
     told = "the disk is full" if isinstance(error, LogFull) else "too much is being written just now"
-    return try_later(f"{told}: nothing of this request was kept", "send it again later, with the same event_id").response()
+    return try_later(f"{told}: nothing of this request was kept", "send it again later, with the same event_id")
 
 
-async def _answer_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    detail = f"nothing is served at {request.url.path!a}" if error.status_code == 404 else str(error.detail)
-    return Problem(error.status_code, detail, "see /openapi.json", headers=error.headers).response()
+def _of_http(error: HTTPException) -> Problem:
+    detail = "nothing is served at this address" if error.status_code == 404 else str(error.detail)
+    return Problem(error.status_code, detail, "see /openapi.json", headers=error.headers)
 
 
-async def _answer_invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+def _of_invalid(error: RequestValidationError) -> Problem:
     first = error.errors()[0]
-    return Problem(422, first["msg"], "see /openapi.json", field=".".join(map(str, first["loc"][1:]))).response()
+    return Problem(422, first["msg"], "see /openapi.json", field=".".join(map(str, first["loc"][1:])))
 
 
-async def _answer_bug(_: Request, __: Exception) -> Response:
-    return Problem(500, "the service failed", "the traceback is in its log").response()
+OF: dict[type[Exception], Callable[[Any], Problem]] = {
+    Problem: lambda problem: problem,
+    EventError: lambda error: Problem(422, error.message, error.fix, field=error.field),
+    Conflict: lambda error: Problem(409, error.message, error.fix, event_id=error.event_id),
+    LogBusy: _of_log,
+    LogFull: _of_log,
+    CurationError: lambda error: Problem(500, error.message, error.fix),
+    HTTPException: _of_http,
+    RequestValidationError: _of_invalid,
+    Exception: lambda _: Problem(500, "the service failed", "the traceback is in its log"),
+}
+"""What each error is to a client; the most specific type counts."""
 
 
-def install(app: FastAPI) -> None:
-    """Make every refusal of `app` a problem, also those of the framework and of our own mistakes."""
-    app.add_exception_handler(Problem, _answer_problem)
-    app.add_exception_handler(EventError, _answer_bad_event)
-    app.add_exception_handler(Conflict, _answer_conflict)
-    app.add_exception_handler(LogBusy, _answer_not_now)
-    app.add_exception_handler(LogFull, _answer_not_now)
-    app.add_exception_handler(HTTPException, _answer_http)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(Exception, _answer_bug)
+def install(app: FastAPI, answer: Callable[[Request, Problem], Response]) -> None:
+    """Make every refusal of `app` a problem that `answer` tells, also those of the framework and of our own mistakes."""
+
+    def answering(to_problem: Callable[[Any], Problem]) -> Callable[[Request, Exception], Awaitable[Response]]:
+        async def handler(request: Request, error: Exception) -> Response:
+            return answer(request, to_problem(error))
+
+        return handler
+
+    for kind, to_problem in OF.items():
+        app.add_exception_handler(kind, answering(to_problem))

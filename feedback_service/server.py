@@ -7,16 +7,16 @@ import errno
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 import uvicorn
 from fastapi import FastAPI
 
 from curation.errors import CurationError
-from curation.feedback.events import LabelsOf
 from curation.feedback.log import FeedbackLog
 from feedback_service.app import create_app
+from feedback_service.datasets import ServedDataset
 from feedback_service.protocol import BoundedHead
 from feedback_service.settings import Settings
 from feedback_service.tokens import Tokens
@@ -31,7 +31,7 @@ def tokens_of(home: Home) -> Tokens:
     return Tokens(home.secrets / "tokens.json")
 
 
-def serve(home: Home, labels: LabelsOf, settings: Settings, tell: Callable[[str], None]) -> None:
+def serve(home: Home, datasets: Mapping[str, ServedDataset], settings: Settings, tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was taken and return. Runs in the main thread.
 
     `tell` hears the address once the port is taken. CurationError where it may not or cannot be reached this way.
@@ -43,7 +43,7 @@ def serve(home: Home, labels: LabelsOf, settings: Settings, tell: Callable[[str]
     _check_reach(settings, tokens, is_loopback)
     with _bound(family, address) as listener, FeedbackLog(home.feedback_log, home.subject_key()) as log:
         log.head()  # a damaged log is told here, and not by a traceback of uvicorn
-        app = create_app(settings, log, home.feedback_segments, labels, tokens, now)
+        app = create_app(settings, home, log, datasets, tokens, now)
         server = uvicorn.Server(_config(app, settings))
 
         def end(*_: object) -> None:

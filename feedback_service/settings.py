@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
 PORT = 8600
 
@@ -17,6 +17,9 @@ class Settings(BaseModel):
     certificate: Path | None = None
     key: Path | None = None
     is_behind_proxy: bool = False
+    dagster_url: HttpUrl | None = None
+    """Where Dagster's UI and MLflow's are, for links; None leaves them out."""
+    mlflow_url: HttpUrl | None = None
     requests_per_s: float = Field(default=1_000.0, gt=0)
     """Of one client (token, or address where there are no tokens); `burst` of them at once."""
     burst: int = Field(default=2_000, ge=1)

@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from playwright.sync_api import Page, expect, sync_playwright
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 GROUP = "/locations/curation_assets.definitions/asset-groups/reviews"
@@ -45,9 +47,32 @@ def looking_at(address: str, width_px: int = 1600, height_px: int = 1000, pixel_
     """A fresh browser on the UI at `address`."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": width_px, "height": height_px}, device_scale_factor=pixel_ratio)
+        context = browser.new_context(viewport={"width": width_px, "height": height_px}, device_scale_factor=pixel_ratio)
+        page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         seen = Ui(address, page)
         page.on("request", lambda request: seen.hosts.add(request.url.split("/")[2]))
         yield seen
         browser.close()
+
+
+def signed_in(context: BrowserContext, address: str, name: str, path: str = "/label/reviews") -> Page:
+    """A new tab of somebody at a page of the feedback service; `name` is a token where it demands tokens."""
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.goto(f"{address}/sign-in?next={path}")
+    page.locator("#who").fill(name)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{address}{path}")
+    return page
+
+
+def shown_item(page: Page) -> str:
+    """The id of the item in view on the labelling page, once there is one."""
+    expect(page.locator("#item[data-item]")).to_be_visible()
+    return str(page.locator("#item").get_attribute("data-item"))
+
+
+def all_is_sent(page: Page) -> None:
+    """Wait until the service has acknowledged everything that the labelling page has."""
+    expect(page.locator("#waiting")).to_contain_text("safely with the service", timeout=30_000)

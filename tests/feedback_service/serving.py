@@ -14,11 +14,34 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from curation.labelling.page import LabelKey, LabellingPage
+from feedback_service.datasets import ServedDataset
 from feedback_service.settings import Settings
 from resources.home import REPOSITORY
 
+ITEM = Path(__file__).with_name("item.html")
 PATIENCE_S = 60.0  # a start takes 1 s of an idle machine
 LABELS = {"reviews": ("negative", "neutral", "positive"), "tickets": ("billing", "technical")}
+
+
+def served(title: str, labels: tuple[str, ...]) -> ServedDataset:
+    """A dataset with a plain labelling page: the keys 1, 2, 3 for its labels, x for spam."""
+    keys = [LabelKey(label=label, key=str(place), name=label.capitalize()) for place, label in enumerate(labels, start=1)]
+    page = LabellingPage(
+        title=title.capitalize(),
+        guidelines="Judge the words.\n\n- One key a label.\n- Skip what you cannot judge.",
+        keys=(*keys, LabelKey(label="spam", key="x", name="Spam")),
+        fields={"title": "title", "text": "text", "source": "source", "rating": "rating"},
+        item_template=ITEM,
+        hidden=("rating",),
+    )
+    assets = {
+        role: f"{title}_{role}" for role in ("curated", "feedback", "snapshot", "model", "champion", "predictions", "queue")
+    }
+    return ServedDataset(labels=labels, labelling=page, test_from=0.8, retrain_after=100, assets=assets)
+
+
+SERVED = {name: served(name, labels).model_dump(mode="json") for name, labels in LABELS.items()}
 PROGRAM = """
 import json, sys
 from feedback_service.server import serve
@@ -26,9 +49,10 @@ from feedback_service.settings import Settings
 from resources.home import Home
 from pathlib import Path
 from curation.errors import CurationError
-labels = {dataset: tuple(known) for dataset, known in json.loads(sys.argv[3]).items()}
+from feedback_service.datasets import ServedDataset
+datasets = {name: ServedDataset.model_validate(served) for name, served in json.loads(sys.argv[3]).items()}
 try:
-    serve(Home(Path(sys.argv[1])), labels, Settings.model_validate_json(sys.argv[2]), lambda line: print(line, flush=True))
+    serve(Home(Path(sys.argv[1])), datasets, Settings.model_validate_json(sys.argv[2]), lambda line: print(line, flush=True))
 except CurationError as error:
     sys.exit(f"Error: {error}")
 """
@@ -68,7 +92,7 @@ class Answer:
 
 def started(home: Path, settings: Settings) -> subprocess.Popen[str]:
     """The service as a process of its own; it may refuse to serve, and then ends with status 1 and says why."""
-    command = [sys.executable, "-c", PROGRAM, str(home), settings.model_dump_json(), json.dumps(LABELS)]
+    command = [sys.executable, "-c", PROGRAM, str(home), settings.model_dump_json(), json.dumps(SERVED)]
     quiet = {name: value for name, value in os.environ.items() if name != "CURATION_NOW"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, env=quiet)
 

@@ -191,6 +191,15 @@ def test_a_product_speaks_under_its_own_source_only_and_an_admin_under_any(door:
     assert door.post(event(annotator="whoever", source="till"), door.admin).status == 201
 
 
+def test_only_an_admin_adjudicates(door: Door) -> None:
+    sent = event(kind="adjudicate", source="shop")
+    for token in (door.shop, door.anna):
+        assert "may not adjudicate" in refused(door.post(sent, token), 403, "kind")["detail"]
+        refused(door.post([sent], token), 403, "[0].kind")
+    assert door.post(sent, door.admin).status == 201
+    assert door.get(f"{POST}/{sent['event_id']}", door.admin).body["kind"] == "adjudicate"
+
+
 def test_a_strangers_event_is_as_absent_as_none(door: Door) -> None:
     sent = event()
     door.post(sent)
@@ -226,8 +235,17 @@ def test_a_pages_preflight_gets_no_permission(door: Door) -> None:
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]
 
 
-def test_unknown_paths_and_methods_are_problems_and_no_page_is_served(door: Door) -> None:
-    for path in ("/", "/docs", "/redoc", "/v1/feedback/", "/v2/feedback", "/%00", "/../secrets/tokens.json"):
+def test_unknown_paths_and_methods_are_problems_and_no_file_but_ours_is_served(door: Door) -> None:
+    for path in (
+        "/static/../site.py",
+        "/static/%2e%2e/site.py",
+        "/docs",
+        "/redoc",
+        "/v1/feedback/",
+        "/v2/feedback",
+        "/%00",
+        "/../secrets/tokens.json",
+    ):
         refused(door.get(path), 404)
     refused(call(door.port, "DELETE", POST, token=door.admin), 405)
 
@@ -265,7 +283,7 @@ def test_the_schema_describes_the_event_although_our_own_parser_reads_it(door: D
     one, several = post["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
     assert several["items"] == one
     assert set(one["required"]) == {"event_id", "dataset", "kind", "source"}
-    assert one["properties"]["kind"]["enum"] == ["label", "agree", "disagree", "spam", "skip", "withdraw"]
+    assert one["properties"]["kind"]["enum"] == ["label", "agree", "disagree", "spam", "skip", "withdraw", "adjudicate"]
     assert one["properties"]["dataset"]["enum"] == ["reviews", "tickets"]
     assert {"200", "201", "401", "403", "409", "413", "415", "422", "429", "503"} <= set(post["responses"])
     assert set(post["responses"]["422"]["content"]) == {"application/problem+json"}

@@ -1,0 +1,1 @@
+"""How the loop is doing, in words and figures: is it getting better, what do labels buy, can they be trusted, what is late or odd."""

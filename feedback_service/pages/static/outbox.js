@@ -1,0 +1,139 @@
+// What was answered and is not yet with the service: kept in the browser, sent until it is acknowledged, never dropped in silence.
+import { send, tell } from "./site.js";
+
+const AT_ONCE = 200; // events in one request
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 8_000;
+
+/** The answers of one annotator on one dataset. All tabs share it: an event sent twice is taken once, by its event_id. */
+export class Outbox {
+  #prefix;
+  #all;
+  #changed;
+  #wait = FIRST_WAIT_MS;
+  #flushing = null;
+  #timer = 0;
+  #memory = new Map(); // where the browser keeps nothing for us (full, or forbidden)
+  isCut = false;
+  isSignedOut = false;
+
+  constructor({ dataset, annotator, changed }) {
+    this.#all = `curation/outbox/${dataset}/`;
+    this.#prefix = `${this.#all}${annotator}/`;
+    this.#changed = changed;
+    addEventListener("online", () => this.flush());
+    addEventListener("storage", () => changed());
+    addEventListener("beforeunload", (leaving) => this.#memory.size && leaving.preventDefault());
+  }
+
+  /** Keep an event, then send it. */
+  put(event) {
+    const key = this.#prefix + event.event_id;
+    try {
+      localStorage.setItem(key, JSON.stringify(event));
+    } catch {
+      this.#memory.set(key, event);
+    }
+    this.#changed();
+    this.flush();
+  }
+
+  get waiting() {
+    return this.events().length;
+  }
+
+  /** How many the service will never take; each is kept under its own name, with the reason. */
+  get refused() {
+    return keys(`refused/${this.#prefix}`).length;
+  }
+
+  /** Other annotators whose answers wait in this browser. */
+  get strangers() {
+    const others = keys(this.#all).filter((key) => !key.startsWith(this.#prefix));
+    return [...new Set(others.map((key) => key.slice(this.#all.length).split("/")[0]))].sort();
+  }
+
+  /** Send what waits, now; resolves when all is sent or it cannot go on. */
+  flush() {
+    clearTimeout(this.#timer);
+    this.#flushing ??= this.#sendAll().finally(() => (this.#flushing = null));
+    return this.#flushing;
+  }
+
+  /** Resolves when nothing is on its way. */
+  flushed() {
+    return this.#flushing ?? Promise.resolve();
+  }
+
+  /** The service answered something else than events. */
+  reached() {
+    const isNews = this.isCut || this.isSignedOut;
+    this.isCut = this.isSignedOut = false;
+    this.#wait = FIRST_WAIT_MS;
+    if (isNews) this.flush();
+    this.#changed();
+  }
+
+  /** A request failed: come back later, or once the reader has signed in. Returns whether it may pass by itself. */
+  missed(error) {
+    if (!(error.isSignedOut || error.isPassing)) return false;
+    this.isSignedOut = error.isSignedOut;
+    this.isCut = !error.isSignedOut;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.flush(), this.#wait);
+    this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT_MS);
+    this.#changed();
+    return true;
+  }
+
+  async #sendAll() {
+    for (let events = this.events(); events.length; events = this.events()) {
+      if (!(await this.#sendSome(events.slice(0, AT_ONCE)))) return;
+    }
+  }
+
+  /** Whether it can go on with the next ones. */
+  async #sendSome(events) {
+    try {
+      await send(events);
+    } catch (error) {
+      if (!("status" in error)) throw error;
+      if (this.missed(error)) return false;
+      if (events.length === 1) return this.#setAside(events[0], error);
+      for (const event of events) {
+        if (!(await this.#sendSome([event]))) return false; // a list enters whole or not at all: find the one
+      }
+      return true;
+    }
+    for (const event of events) this.#forget(event);
+    this.isCut = this.isSignedOut = false;
+    this.#wait = FIRST_WAIT_MS;
+    this.#changed();
+    return true;
+  }
+
+  #setAside(event, error) {
+    const why = [error.message, error.fix].filter(Boolean).join(": ");
+    localStorage.setItem(`refused/${this.#prefix}${event.event_id}`, JSON.stringify({ ...event, why }));
+    this.#forget(event);
+    tell(`An answer was refused: ${why}`, "bad");
+    this.#changed();
+    return true;
+  }
+
+  #forget(event) {
+    const key = this.#prefix + event.event_id;
+    localStorage.removeItem(key);
+    this.#memory.delete(key);
+  }
+
+  /** What waits, oldest first. */
+  events() {
+    const kept = keys(this.#prefix).map((key) => JSON.parse(localStorage.getItem(key)));
+    return [...kept, ...this.#memory.values()].filter(Boolean).sort((one, other) => (one.occurred_at < other.occurred_at ? -1 : 1));
+  }
+}
+
+function keys(prefix) {
+  return Object.keys(localStorage).filter((key) => key.startsWith(prefix));
+}

@@ -1,0 +1,119 @@
+"""Nothing that was answered is lost or doubled: the service away, the tab closed, the session ended, a lease lapsed."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from feedback_service.server import tokens_of
+from feedback_service.settings import Settings
+from resources.home import Home, now
+from tests.browser.chromium import all_is_sent, looking_at, needs_chromium, shown_item, signed_in
+from tests.feedback_service.pages_world import asked, said_by
+from tests.feedback_service.serving import begun, call, event, serving
+
+pytestmark = [pytest.mark.slow, needs_chromium]
+TEXTS = [f"This is review {number} of a toaster." for number in range(100)]
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[BrowserContext]:
+    with looking_at("") as seen:
+        yield seen.page.context
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path).prepare()
+    asked(home, TEXTS)
+    return home
+
+
+def free_port() -> int:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        return int(taken.getsockname()[1])
+
+
+def test_labels_given_while_the_service_is_away_arrive_once_it_is_back(context: BrowserContext, home: Home) -> None:
+    settings = Settings(port=free_port())
+    first = begun(home.root, settings)
+    page = signed_in(context, first.address, "anna")
+    items = [shown_item(page)]
+    page.keyboard.press("1")
+    all_is_sent(page)
+    first.kill()
+    for _ in range(6):
+        items.append(shown_item(page))
+        page.keyboard.press("2")
+    expect(page.locator("#connection")).to_contain_text("No connection to the service. Go on: 6 answers wait in this browser")
+    second = begun(home.root, settings)
+    all_is_sent(page)
+    expect(page.locator("#connection")).to_be_hidden()
+    second.kill()
+    assert [row["item_id"] for row in said_by(home, "anna")] == items
+    assert len(set(items)) == 7
+
+
+def test_answers_in_a_closed_tab_are_sent_when_it_is_opened_again(context: BrowserContext, home: Home) -> None:
+    settings = Settings(port=free_port())
+    first = begun(home.root, settings)
+    page = signed_in(context, first.address, "anna")
+    item = shown_item(page)
+    first.kill()
+    page.keyboard.press("3")
+    expect(page.locator("#waiting")).to_contain_text("1 answer waits")
+    page.close()
+    second = begun(home.root, settings)
+    other = signed_in(context, second.address, "bert")
+    expect(other.locator("#waiting")).to_contain_text("Answers of anna wait here too")
+    other.close()
+    again = signed_in(context, second.address, "anna")
+    all_is_sent(again)
+    second.kill()
+    assert [(row["item_id"], row["label"]) for row in said_by(home, "anna")] == [(item, "positive")]
+    assert said_by(home, "bert") == []
+
+
+def test_a_session_that_ends_in_mid_labelling_keeps_the_answers_until_the_next_one(context: BrowserContext, home: Home) -> None:
+    token = tokens_of(home).make("anna", "annotator", now())
+    with serving(home.root) as served:
+        page = signed_in(context, served.address, token)
+        shown_item(page)
+        tokens_of(home).revoke("anna")
+        renewed = tokens_of(home).make("anna", "annotator", now())
+        page.keyboard.press("1")
+        page.keyboard.press("2")
+        expect(page.locator("#connection")).to_contain_text("Your session has ended; 2 answers wait")
+        page.get_by_role("link", name="Sign in again").click()
+        page.locator("#who").fill(renewed)
+        page.keyboard.press("Enter")
+        all_is_sent(page)
+        assert [row["label"] for row in said_by(home, "anna")] == ["negative", "neutral"]
+
+
+def test_an_answer_under_a_lapsed_lease_is_kept_and_an_item_that_went_away_is_told(context: BrowserContext, home: Home) -> None:
+    with serving(home.root) as served:
+        page = signed_in(context, served.address, "anna")
+        item = shown_item(page)
+        assert call(served.port, "POST", "/v1/feedback", event(item_id=item, annotator="bert")).status == 201
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as when the tab is looked at again
+        expect(page.locator("#told")).to_contain_text("went elsewhere meanwhile")
+        assert shown_item(page) != item
+        page.keyboard.press("1")
+        all_is_sent(page)
+        assert len(said_by(home, "anna")) == 1
+
+
+def test_an_answer_that_the_service_refuses_is_told_and_kept_beside_the_good_ones(context: BrowserContext, home: Home) -> None:
+    with serving(home.root) as served:
+        page = signed_in(context, served.address, "anna")
+        shown_item(page)
+        page.evaluate("document.querySelector('[data-label=neutral]').dataset.label = 'forged'")
+        page.get_by_role("button", name="Neutral").click()
+        page.keyboard.press("1")
+        expect(page.locator("#waiting")).to_contain_text("1 answer was refused and is kept in this browser")
+        all_is_sent(page)
+        assert [row["label"] for row in said_by(home, "anna")] == ["negative"]

@@ -1,0 +1,148 @@
+"""The labelling page in a real browser: keys, undo, looking back, tabs, and what it says when there is nothing to label."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from resources.home import Home
+from tests.browser.chromium import all_is_sent, looking_at, needs_chromium, shown_item, signed_in
+from tests.feedback_service.pages_world import asked, said_by
+from tests.feedback_service.serving import call, event, serving
+
+pytestmark = [pytest.mark.slow, needs_chromium]
+TEXTS = [f"This is review {number} of a kettle." for number in range(60)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = Home(tmp_path_factory.mktemp("home")).prepare()
+    asked(home, TEXTS)
+    return home
+
+
+@pytest.fixture(scope="module")
+def address(home: Home) -> Iterator[str]:
+    with serving(home.root) as served:
+        yield served.address
+
+
+@pytest.fixture(scope="module")
+def context(address: str) -> Iterator[BrowserContext]:
+    with looking_at(address) as seen:
+        yield seen.page.context
+
+
+def test_one_key_answers_and_shows_the_next_item(context: BrowserContext, address: str, home: Home) -> None:
+    page = signed_in(context, address, "keys")
+    first = shown_item(page)
+    page.keyboard.press("3")
+    assert shown_item(page) != first
+    expect(page.locator("#last")).to_contain_text("You said Positive")
+    second = shown_item(page)
+    page.keyboard.press("x")
+    third = shown_item(page)
+    page.get_by_role("button", name="Negative").click()
+    all_is_sent(page)
+    told = said_by(home, "keys")
+    assert [(row["item_id"], row["kind"], row["label"]) for row in told] == [
+        (first, "label", "positive"),
+        (second, "spam", None),
+        (third, "label", "negative"),
+    ]
+    assert {row["source"] for row in told} == {"label-page"}
+    expect(page.locator("#today")).to_have_text("3")
+
+
+def test_the_guess_and_the_rating_are_hidden_until_asked_for_and_that_is_kept(
+    context: BrowserContext, address: str, home: Home
+) -> None:
+    page = signed_in(context, address, "curious")
+    shown_item(page)
+    assert "rating" not in page.locator("main").inner_text().split("Guidelines")[0]
+    assert "guesses" not in page.locator(".work").inner_text()
+    page.keyboard.press("1")
+    page.keyboard.press("g")
+    expect(page.locator("#revealed")).to_contain_text("the model guesses")
+    expect(page.locator("#revealed")).to_contain_text("rating: 4")
+    page.keyboard.press("1")
+    all_is_sent(page)
+    seen = [row["context"] for row in said_by(home, "curious")]
+    assert ['"guess_seen":false' in seen[0], '"guess_seen":true' in seen[1]] == [True, True]
+
+
+def test_undo_takes_answers_back_and_shows_their_items_again(context: BrowserContext, address: str, home: Home) -> None:
+    page = signed_in(context, address, "undoer")
+    items = []
+    for key in "123":
+        items.append(shown_item(page))
+        page.keyboard.press(key)
+    page.keyboard.press("u")
+    assert shown_item(page) == items[2]
+    page.keyboard.press("u")
+    assert shown_item(page) == items[1]
+    page.keyboard.press("3")
+    all_is_sent(page)
+    last = {row["item_id"]: (row["kind"], row["label"]) for row in said_by(home, "undoer")}
+    assert last == {items[0]: ("label", "negative"), items[1]: ("label", "positive"), items[2]: ("withdraw", None)}
+    assert shown_item(page) == items[2]  # it is still this annotator's to answer
+
+
+def test_looking_back_shows_the_answer_and_another_one_replaces_it(context: BrowserContext, address: str, home: Home) -> None:
+    page = signed_in(context, address, "reviser")
+    first = shown_item(page)
+    page.keyboard.press("1")
+    present = shown_item(page)
+    page.keyboard.press("p")
+    expect(page.locator("#looking-back")).to_contain_text("you said Negative")
+    assert shown_item(page) == first
+    page.keyboard.press("2")
+    assert shown_item(page) == present
+    all_is_sent(page)
+    assert [(row["item_id"], row["label"]) for row in said_by(home, "reviser")] == [(first, "negative"), (first, "neutral")]
+
+
+def test_skipping_asks_why_and_a_label_key_means_nothing_meanwhile(context: BrowserContext, address: str, home: Home) -> None:
+    page = signed_in(context, address, "skipper")
+    first = shown_item(page)
+    page.keyboard.press("s")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("3")  # there are two reasons only
+    page.keyboard.press("Escape")
+    assert shown_item(page) == first
+    page.keyboard.press("s")
+    page.keyboard.press("2")
+    all_is_sent(page)
+    assert [(row["item_id"], row["kind"], row["reason"]) for row in said_by(home, "skipper")] == [
+        (first, "skip", "cannot be judged")
+    ]
+
+
+def test_two_tabs_of_one_annotator_show_different_items_and_a_reload_the_same(context: BrowserContext, address: str) -> None:
+    one, two = signed_in(context, address, "twofold"), signed_in(context, address, "twofold")
+    first = shown_item(one)
+    assert shown_item(two) != first
+    one.reload()
+    assert shown_item(one) == first
+
+
+def test_help_names_every_key(context: BrowserContext, address: str) -> None:
+    page = signed_in(context, address, "newcomer")
+    shown_item(page)
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog").locator("kbd").all_inner_texts()
+    assert {"1", "2", "3", "x", "s", "u", "p", "g", "h", "?"} <= set(keys)
+
+
+def test_it_says_what_to_do_without_a_queue_and_when_everything_is_labelled(context: BrowserContext, tmp_path: Path) -> None:
+    home = Home(tmp_path).prepare()
+    with serving(tmp_path) as served:
+        page = signed_in(context, served.address, "anna")
+        expect(page.locator("#item")).to_contain_text("There is no queue yet")
+        expect(page.locator("#item")).to_contain_text("uv run curation run reviews")
+        items = asked(home, TEXTS[:2])
+        answered = [event(item_id=item, annotator="bert") for item in items]
+        assert call(served.port, "POST", "/v1/feedback", answered).status == 201
+        page.reload()
+        expect(page.locator("#item")).to_contain_text("Everything is labelled")
