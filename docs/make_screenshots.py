@@ -23,6 +23,7 @@ CORNERS = (
 )  # of the graph, wherever Dagster lays them: the first, the last, the highest and the lowest
 PAGES = {
     "/label/reviews": "label",
+    "/": "datasets",
     "/label/reviews/conflicts": "conflicts",
     "/predictions/reviews": "predictions",
     "/loop/reviews": "health",
@@ -53,6 +54,8 @@ def graph(page: Page, path: Path) -> None:
 def pages(address: str) -> None:
     """The pages of the feedback service."""
     with looking_at(address, width_px=1280, height_px=860) as seen:
+        seen.page.goto(f"{address}/sign-in")
+        seen.page.screenshot(path=IMAGES / "sign_in.png")
         page = signed_in(seen.page.context, address, "ann")
         shown_item(page)
         page.locator("body").press("g")
