@@ -1,4 +1,7 @@
-"""One `curation up` and one browser for all tests of the UI, on a small home of their own."""
+"""One `curation up` and one browser for a module of tests of the UI, on a small home of their own.
+
+No longer than a module: a browser that is open runs an event loop, and tests after it in the same process want one of their own.
+"""
 
 import datetime
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from tests.deliveries import deliver, review
 from tests.serving import serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """60 reviews that arrived two days ago and 300 of today; none on the day between."""
     root: Path = tmp_path_factory.mktemp("ui")
@@ -21,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(root)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ui(home: Home) -> Iterator[Ui]:
     """The UI on that home, as a browser sees it; skipped where there is no Chromium."""
     if CHROMIUM is None:
