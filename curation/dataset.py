@@ -37,3 +37,13 @@ class Dataset(BaseModel):
     def field(self, name: str) -> Field | None:
         """The canonical field of that name, or None."""
         return next((field for field in self.fields if field.name == name), None)
+
+
+class PromptDataset(BaseModel):
+    """A dataset of prompts and answers, judged by preference: it has no sources, no fields of its own and no model of ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    train_until: float = 0.8  # where the train split of prompts ends in [0, 1), see `training_rows.place_of`
+    test_from: float = 0.9  # where their test split begins

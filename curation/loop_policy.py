@@ -5,6 +5,7 @@ Plain values in one place; the rules that they feed stand in `curation.feedback`
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from curation.drift.policy import DriftPolicy
 from curation.learning.gate import GatePolicy
 from curation.learning.selection import QueuePolicy
 from curation.learning.weighting import SamplingPolicy
@@ -21,3 +22,4 @@ class LoopPolicy(BaseModel):
     queue: QueuePolicy = QueuePolicy()
     sampling: SamplingPolicy = SamplingPolicy()
     gate: GatePolicy = GatePolicy()
+    drift: DriftPolicy = DriftPolicy()

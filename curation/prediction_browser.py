@@ -4,6 +4,7 @@ Reads the Parquet parts of a `PredictionStore` and nothing else: neither the war
 is in `prediction_filters`; how it is shown is for whoever asks.
 """
 
+import contextlib
 import datetime
 import itertools
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from curation.errors import CurationError
 from curation.feedback.events import parts_of
 from curation.prediction_filters import BANDS, UNRATED, Filters, Sort
 from curation.predictions import PredictionStore, digest_of
@@ -156,7 +158,7 @@ class PredictionBrowser:
         if not question.parts:
             return Page((), 0, 1, 1, (), None)
         key = (digest_of([*question.parts]), filters.model_copy(update={"sort": "newest"}))
-        with self._asking, self._database.cursor() as connection:
+        with self._answering() as connection:
             if key not in self._days:
                 if filters.q:
                     question = _kept(connection, question)
@@ -178,14 +180,14 @@ class PredictionBrowser:
         models = self.models()
         parts = self._store.parts(model or next(iter(models), 0))
         digest = f"{models} {digest_of(parts)}"
-        with self._asking, self._database.cursor() as connection:
+        with self._answering() as connection:
             if self._choices is None or self._choices[0] != digest:
                 self._choices = (digest, _choices_among(connection, models, parts))
             return self._choices[1]
 
     def one(self, prediction_id: str) -> Prediction | None:
         """Everything of one prediction, its text whole; None when there is none of that id."""
-        with self._asking, self._database.cursor() as connection:
+        with self._answering() as connection:
             for version in self.models():
                 relation = _relation(self._store.parts(version))
                 found = connection.execute(
@@ -194,6 +196,18 @@ class PredictionBrowser:
                 for prediction in _predictions(found.to_arrow_table()):
                     return prediction
         return None
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection, for one thread at a time; CurationError where the parts cannot be read, or a question needs too much memory."""
+        with self._asking, self._database.cursor() as connection:
+            try:
+                yield connection
+            except duckdb.Error as error:
+                dataset = self._store.dataset
+                told = f"the predictions of {dataset} cannot be read: {str(error).splitlines()[0]}"
+                fix = f"if a file is damaged, remove its day's folder: curation run {dataset} predicts the day again"
+                raise CurationError(told, fix) from error
 
     def _question(self, filters: Filters) -> _Question:
         version = filters.model or next(iter(self.models()), 0)

@@ -103,7 +103,7 @@ class PredictionStore:
 
     def _write(self, day: datetime.date, rows: pa.Table, version: int) -> None:
         folder = self.root / f"model={version:04d}" / f"day={day.isoformat()}"
-        number = len(list(folder.glob("*.parquet"))) + 1
+        number = max((int(part.stem) for part in folder.glob("*.parquet")), default=0) + 1
         with written_whole(folder / f"{number:04d}.parquet") as temporary:
             pq.write_table(rows, temporary, compression="zstd", row_group_size=ROWS_A_GROUP)
 

@@ -11,6 +11,8 @@ from curation_assets.loop_assets import FEEDBACK
 from curation_assets.reviews import assets, checks, schedules
 from curation_assets.run_lock import writer_of
 from curation_assets.selections import retrain_job_name
+from feedback_sensors.alert_facts import Alerted
+from feedback_sensors.alerts import alerts_sensor
 from feedback_sensors.retrain import retrain_sensor, weekly_schedule
 from resources.home import Home
 from resources.model_registry import ModelRegistry
@@ -28,7 +30,7 @@ def build_defs(home: Home) -> dg.Definitions:
         asset_checks=checks.build_checks(home),
         jobs=[schedules.DAILY_JOB, schedules.RETRAIN_JOB],
         schedules=[schedules.reviews_daily_schedule, *weekly],
-        sensors=sensors,
+        sensors=[*sensors, alerts_sensor(alerted_datasets(), keys.OWNERS)],
         resources={
             "home": home,
             "dbt": dbt_resource(),
@@ -49,3 +51,18 @@ def retrain_clocks() -> tuple[list[dg.SensorDefinition], list[dg.ScheduleDefinit
         sensors.append(retrain_sensor(name, labels, threshold=after, test_from=test_from, job_name=job, feedback=keys.FEEDBACK))
         weekly.append(weekly_schedule(name, labels, test_from=test_from, job_name=job, feedback=keys.FEEDBACK))
     return sensors, weekly
+
+
+def alerted_datasets() -> list[Alerted]:
+    """What alerts must know of every dataset: its sources, and the assets that causes point at."""
+    return [
+        Alerted(
+            dataset=known.dataset,
+            sources=known.sources,
+            raw=f"raw_{name}",
+            champion=known.champion,
+            feedback=keys.FEEDBACK.to_user_string(),
+            predictions=known.predictions,
+        )
+        for name, known in DATASETS.items()
+    ]

@@ -14,6 +14,7 @@ import typer
 
 from curation.errors import CurationError
 from curation_assets import tables
+from curation_assets.alerts_cli import alerts_app
 from curation_assets.commands import (
     DatasetArgument,
     HomeOption,
@@ -26,6 +27,7 @@ from curation_assets.commands import (
     teller,
 )
 from curation_assets.labels_cli import labels_app
+from curation_assets.lineage_cli import explain, impact
 from curation_assets.loop_cli import feedback_app, rollback, serve, token_app
 from feedback_service.settings import PORT
 from resources.home import QUIET, Home, now, today
@@ -40,6 +42,9 @@ app.add_typer(dvc_app, name="dvc")
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(token_app, name="token")
 app.add_typer(labels_app, name="labels")
+app.add_typer(alerts_app, name="alerts")
+app.command()(explain)
+app.command()(impact)
 app.command()(rollback)
 app.command()(serve)
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curation.dataset import Dataset
+from curation.dataset import Dataset, PromptDataset
 from curation.errors import CurationError
+from curation.feedback.pairs import PREFERENCES
 from curation.files import valid_name
 from curation.ingestion.sources import Source, load_sources
 from curation.labelling.page import LabellingPage
@@ -75,9 +76,13 @@ DATASETS = {
 }
 
 
+PROMPTS = {known.name: known for known in (PromptDataset(name="assistant"),)}
+"""Datasets of prompts and answers: judged by preference, exported for TRL, trained on elsewhere."""
+
+
 def labels_by_dataset() -> dict[str, tuple[str, ...]]:
-    """What may be said of each dataset's items."""
-    return {name: known.policy.labels for name, known in DATASETS.items()}
+    """What may be said of each dataset's items; of prompts, of pairs of answers."""
+    return {name: known.policy.labels for name, known in DATASETS.items()} | dict.fromkeys(PROMPTS, PREFERENCES)
 
 
 def served_datasets() -> "dict[str, ServedDataset]":
@@ -110,6 +115,16 @@ def declared(name: str) -> Declared:
     if name not in DATASETS:
         raise CurationError(f"there is no dataset {name!r}", f"one of: {', '.join(sorted(DATASETS))}")
     return DATASETS[name]
+
+
+def declared_prompts(name: str) -> PromptDataset:
+    """The dataset of prompts of that name; CurationError names those there are."""
+    if name not in PROMPTS:
+        what = "is no dataset of prompts and answers" if name in DATASETS else "is no dataset"
+        raise CurationError(
+            f"{name!r} {what}", f"one of: {', '.join(sorted(PROMPTS))}; docs/preferences.md says how to declare one"
+        )
+    return PROMPTS[name]
 
 
 def declared_source(known: Declared, name: str) -> Source:

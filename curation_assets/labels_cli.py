@@ -13,6 +13,7 @@ import typer
 
 from curation.errors import CurationError
 from curation_assets.commands import DatasetArgument, HomeOption, JsonOption, answer, home_flag, say
+from curation_assets.preferences_cli import export_preferences, labels_answers
 from resources.home import Home, now
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from resources.label_studio_server import LabelStudioProject
 
 labels_app = typer.Typer(no_args_is_help=True, help="Label elsewhere: files, spreadsheets, Label Studio.")
-FORMATS = ("label-studio", "csv", "jsonl")
+FORMATS = ("label-studio", "csv", "jsonl", "dpo", "kto")
 WHATS = ("queue", "labels")
+labels_app.command("answers")(labels_answers)
 TOKEN = "LABEL_STUDIO_TOKEN"  # noqa: S105  the variable's name
 
 
@@ -35,12 +37,16 @@ def labels_export(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The label queue, guesses as pre-labels, or everyone's labels: for Label Studio, a spreadsheet or a program."""
+    """The label queue or everyone's labels: for Label Studio, a spreadsheet, a program. dpo, kto: what people prefer, for TRL."""
     from curation.labelling import label_studio, tabular
     from curation_assets.datasets import declared
 
-    known, where = declared(dataset), Home.find(home).checked()
     _check_choice("--format", form, FORMATS)
+    if form in ("dpo", "kto"):
+        result, text = export_preferences(Home.find(home).prepare(), dataset, form, output)
+        answer(result, as_json, text)
+        return
+    known, where = declared(dataset), Home.find(home).checked()
     _check_choice("--what", what, WHATS)
     if as_json and output is None:
         raise CurationError("--json and the file would both go to standard output", "name the file with --output")
@@ -211,6 +217,8 @@ def _written(output: Path | None) -> Iterator[BinaryIO]:
         return
     if output.is_dir():
         raise CurationError(f"{output} is a folder", "name a file")
+    if output.is_symlink() or (output.exists() and not output.is_file()):  # the whole file takes its place, /dev/null's too
+        raise CurationError(f"{output} is a link or a device, not a file", "name the file itself, or leave --output out")
     with written_whole(output) as temporary, temporary.open("wb") as file:
         yield file
 

@@ -16,6 +16,7 @@ from curation.learning.selection import CONTROL
 from curation_assets import keys, loop_shown
 from curation_assets.datasets import Declared
 from curation_assets.display import rounded
+from curation_assets.drift import drift_check
 from curation_assets.label_value import label_value_now
 from curation_assets.loop import ask, curate, curated_state, predict, predictions_told, queue_by_reason
 from curation_assets.promotion import decide
@@ -165,12 +166,13 @@ def keys_of_curated(known: Declared) -> dg.AssetKey:
 
 
 def loop_checks(known: Declared, loop: LoopKeys) -> list[dg.AssetChecksDefinition]:
-    """What blocks training and labelling, with numbers; the arm's share is a fact to know."""
+    """What blocks training and labelling, with numbers; drift and the arm's share are facts to know."""
     return [
         _check(loop.curated_feedback, labels_are_known, known),
         _check(loop.curated_feedback, feedback_is_matched, known),
         _check(loop.predictions, predictions_are_complete, known),
         _check(loop.predictions, probabilities_sum_to_one, known),
+        drift_check(loop.predictions, known),
         _check(loop.queue, control_arm_has_its_share, known, blocking=False),
     ]
 

@@ -52,7 +52,7 @@ def serve(
     as_json: JsonOption = False,
 ) -> None:
     """Take in feedback over HTTP and serve the pages; answers only what is safely in the log. Loopback and no tokens unless told otherwise."""
-    from curation_assets.datasets import served_datasets
+    from curation_assets.datasets import PROMPTS, served_datasets
     from feedback_service.server import serve as serve_feedback
 
     settings = Settings(
@@ -65,7 +65,7 @@ def serve(
         dagster_url=_url(dagster_url, "--dagster-url"),
         mlflow_url=_url(mlflow_url, "--mlflow-url"),
     )
-    serve_feedback(Home.find(home).prepare(), served_datasets(), settings, teller(as_json))
+    serve_feedback(Home.find(home).prepare(), served_datasets(), settings, teller(as_json), PROMPTS)
 
 
 def _url(given: str | None, option: str) -> HttpUrl | None:
@@ -84,15 +84,17 @@ def feedback_import(
 ) -> None:
     """Append a file of events to the feedback log: whole or not at all, and the same file again changes nothing."""
     from curation.feedback.importing import import_file
-    from curation_assets.datasets import declared, labels_by_dataset
+    from curation_assets.datasets import PROMPTS, declared, labels_by_dataset
     from curation_assets.loop import feedback_log
 
-    declared(dataset)
+    if dataset not in PROMPTS:
+        declared(dataset)
     where = Home.find(home).prepare()
     with feedback_log(where) as log:
         imported = import_file(log, file, labels_by_dataset(), dataset=dataset, now=now())
     text = f"{imported.accepted:,} of {imported.rows:,} events are new, {imported.duplicates:,} were there already"
-    answer(dataclasses.asdict(imported), as_json, f"{text}\nnext: uv run curation status {dataset}{home_flag(home)}")
+    then = f"labels export {dataset} --format dpo" if dataset in PROMPTS else f"status {dataset}"
+    answer(dataclasses.asdict(imported), as_json, f"{text}\nnext: uv run curation {then}{home_flag(home)}")
 
 
 @token_app.command("create")

@@ -3,8 +3,10 @@
 Reads what runs have published, so it answers while a run is in progress.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+from curation.alerts.telling import alerts_told
 from curation.errors import CurationError
 from curation.fates import FateBook
 from curation.feedback.curated import CuratedFeedback
@@ -18,7 +20,7 @@ from curation.ingestion.sources import load_sources
 from curation.promotions import PromotionLog
 from curation.snapshots.store import SnapshotStore
 from curation_assets.counts import counts_by_batch
-from curation_assets.datasets import Declared, declared
+from curation_assets.datasets import PROMPTS, Declared, declared
 from curation_assets.loop import champion_told, feedback_log, queue_told
 from curation_assets.steps import model_told
 from resources.home import Home, now, today
@@ -56,6 +58,7 @@ def status_of(home: Home, name: str) -> dict[str, Any]:
         "champion": champion_told(home, name),
         "queue": queue_told(home, name),
         "feedback": feedback_told(home, known),
+        "alerts": alerts_told(home.alerts, name, now()),
     }
 
 
@@ -91,6 +94,8 @@ def verified(home: Home, name: str) -> dict[str, Any]:
     """Every version of the dataset and every ledger entry held against what was recorded; `intact` when nothing differs."""
     from curation.snapshots.verification import verify_dataset
 
+    if name in PROMPTS:
+        return verified_preferences(home, name)
     declared(name)
     judged = verify_dataset(SnapshotStore(home.snapshots), name)
     findings = [
@@ -105,6 +110,24 @@ def verified(home: Home, name: str) -> dict[str, Any]:
         "bytes": judged.bytes,
         "intact": not findings,
         "findings": findings,
+        "beside": "ledger",
+    }
+
+
+def verified_preferences(home: Home, name: str) -> dict[str, Any]:
+    """Every export of a dataset of prompts held against its manifest, and the feedback log as they remember it; as `verified`."""
+    from curation.labelling.preference_exports import PreferenceExports
+
+    exports = PreferenceExports(home.snapshots, name).verify()
+    findings = [*exports.findings, *log_findings(home, exports.heads)]
+    return {
+        "dataset": name,
+        "versions": [f"{manifest.form} {manifest.version}" for manifest in exports.manifests],
+        "files": sum(len(manifest.files) + 1 for manifest in exports.manifests),
+        "bytes": sum(file.bytes for manifest in exports.manifests for file in manifest.files.values()),
+        "intact": not findings,
+        "findings": findings,
+        "beside": "feedback log",
     }
 
 
@@ -116,14 +139,17 @@ def feedback_findings(home: Home, name: str) -> list[str]:
         manifest = store.manifest(name, version)
         if manifest.consumed_feedback_head:
             heads[f"snapshot {name} {version}"] = Head(manifest.consumed_feedback_seq, manifest.consumed_feedback_head)
-    findings = promotions.verify()
+    return promotions.verify() + log_findings(home, heads)
+
+
+def log_findings(home: Home, heads: Mapping[str, Head]) -> list[str]:
+    """What is wrong with the feedback log, as `heads` remember it."""
     if home.feedback_log.exists():
         with feedback_log(home) as log:
-            return findings + log.verify(heads)
+            return log.verify(heads)
     remembered = max((head.seq for head in heads.values()), default=0)
-    if remembered:
-        findings.append(f"{home.feedback_log} is gone, and {remembered:,} events with it; restore it from your backup")
-    return findings
+    gone = f"{home.feedback_log} is gone, and {remembered:,} events with it; restore it from your backup"
+    return [gone] if remembered else []
 
 
 def feedback_told(home: Home, known: Declared) -> dict[str, Any]:

@@ -174,11 +174,27 @@ def of_status(found: dict[str, Any], home_flag: str) -> str:
         else "model: none yet"
     )
     lines += [champion_line(found["champion"]), feedback_line(found["feedback"]), queue_line(found["queue"])]
+    lines += of_alerts(found["alerts"])
     if found["pending"]:
         lines.append(f"next: uv run curation run {found['dataset']}{home_flag}")
     elif not found["batches"] and not found["refused"]:
         lines.append(FIRST_STEP.format(home_flag))
     return "\n".join(lines)
+
+
+def of_alerts(found: dict[str, Any]) -> list[str]:
+    """The lines of `alerts_told` in `curation status` and `curation alerts list`."""
+    if found["looked_at"] is None:
+        return ["alerts: the alerter has never looked; it does while curation up runs"]
+    waiting = sum(receiver["waiting"] for receiver in found["receivers"])
+    receivers = (
+        f"{len(found['receivers'])} receivers, {waiting} messages wait" if found["receivers"] else "no receiver but the log"
+    )
+    lines = [f"alerts: {len(found['open'])} open, {receivers}, last look {found['looked_at']}"]
+    for one in found["open"]:
+        place = f", {one['file']} line {one['line']}" if one["file"] else ""
+        lines.append(f"  ALERT {one['id']} since {one['since']}: {one['title']}: {one['told']}{place}; next: {one['next']}")
+    return lines + [f"  PROBLEM: {told}" for told in found["problems"]]
 
 
 def of_way_in(identity: str, found: Sequence[dict[str, Any]]) -> str:
@@ -197,7 +213,8 @@ def of_verification(found: dict[str, Any]) -> str:
     """The result of `curation verify`."""
     if found["intact"]:
         versions = counted(len(found["versions"]), "snapshot", "snapshots")
-        return f"intact: {counted(found['files'], 'file', 'files')} of {versions}, and the ledger of {found['dataset']}, match what was recorded"
+        beside = f"the {found['beside']} of {found['dataset']}"
+        return f"intact: {counted(found['files'], 'file', 'files')} of {versions}, and {beside}, match what was recorded"
     return "\n".join(
         [
             *found["findings"],

@@ -92,6 +92,7 @@ def _up(home: Home, wanted_port: int, wanted_feedback_port: int, tell: Callable[
     dagster = ["dagster", "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-h", HOST, "-p", str(port)]
     feedback = ["curation_assets.cli", "serve", "--host", HOST, "--port", str(feedback_port), "--home", str(home.root)]
     feedback += ["--dagster-url", f"http://{HOST}:{port}"]
+    os.environ.setdefault("CURATION_DAGSTER_URL", f"http://{HOST}:{port}")  # alerts link to it; a proxy's address goes before
     services = [
         Service("feedback service", feedback, feedback_port, "healthz", home.feedback_log.parent / "serve.log"),
         Service("Dagster", dagster, port, "server_info", home.dagster / "up.log"),

@@ -6,17 +6,18 @@ No page of it loads anything from elsewhere, so FastAPI's own /docs and /redoc, 
 import asyncio
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from fastapi import FastAPI
 
 from curation.feedback.log import FeedbackLog
+from curation.feedback.pairs import PREFERENCES
 from feedback_service import capture, operations, problems
 from feedback_service.committer import Committer
 from feedback_service.datasets import ServedDataset
 from feedback_service.guards import Guard, Rates
 from feedback_service.measures import Measures
-from feedback_service.pages import conflicts, entrance, health, labelling, predictions
+from feedback_service.pages import conflicts, entrance, explain, health, labelling, predictions
 from feedback_service.pages.site import Site
 from feedback_service.pages.site import install as install_pages
 from feedback_service.sessions import Sessions
@@ -24,7 +25,7 @@ from feedback_service.settings import Settings
 from feedback_service.tokens import Tokens
 from resources.home import Home
 
-PAGES = [entrance.routes, labelling.routes, predictions.routes, health.routes, conflicts.routes]
+PAGES = [entrance.routes, labelling.routes, predictions.routes, explain.routes, health.routes, conflicts.routes]
 WARM_S = 15.0
 """Between looks whether a run has left something new: 2 ms each where it has not."""
 
@@ -36,14 +37,15 @@ def create_app(
     datasets: Mapping[str, ServedDataset],
     tokens: Tokens,
     clock: Callable[[], datetime.datetime],
+    prompts: Collection[str] = (),
 ) -> FastAPI:
-    """The service over an open log, which it neither opens nor closes."""
+    """The service over an open log, which it neither opens nor closes. `prompts`: datasets of prompts, which have no pages."""
     measures = Measures()
     committer = Committer(log, clock, measures.committed)
     measures.watch_depth(lambda: committer.depth)
     rates = Rates(settings.requests_per_s, settings.burst)
     sessions = Sessions(home.session_key(), tokens, clock)
-    labels = {name: dataset.labels for name, dataset in datasets.items()}
+    labels = {name: dataset.labels for name, dataset in datasets.items()} | dict.fromkeys(prompts, PREFERENCES)
     service = capture.Service(log, labels, tokens, sessions, rates, committer, measures, clock)
     site = Site(
         service,

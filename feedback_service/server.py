@@ -7,7 +7,7 @@ import errno
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
 
 import uvicorn
@@ -31,7 +31,13 @@ def tokens_of(home: Home) -> Tokens:
     return Tokens(home.secrets / "tokens.json")
 
 
-def serve(home: Home, datasets: Mapping[str, ServedDataset], settings: Settings, tell: Callable[[str], None]) -> None:
+def serve(
+    home: Home,
+    datasets: Mapping[str, ServedDataset],
+    settings: Settings,
+    tell: Callable[[str], None],
+    prompts: Collection[str] = (),
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was taken and return. Runs in the main thread.
 
     `tell` hears the address once the port is taken. CurationError where it may not or cannot be reached this way.
@@ -43,7 +49,7 @@ def serve(home: Home, datasets: Mapping[str, ServedDataset], settings: Settings,
     _check_reach(settings, tokens, is_loopback)
     with _bound(family, address) as listener, FeedbackLog(home.feedback_log, home.subject_key()) as log:
         log.head()  # a damaged log is told here, and not by a traceback of uvicorn
-        app = create_app(settings, home, log, datasets, tokens, now)
+        app = create_app(settings, home, log, datasets, tokens, now, prompts)
         server = uvicorn.Server(_config(app, settings))
 
         def end(*_: object) -> None:

@@ -57,8 +57,10 @@ class Home:
         self.feedback_table = root / "feedback" / "feedback.duckdb"
         self.feedback_segments = root / "lake" / "feedback"
         self.feedback_looks = root / "feedback" / "looks"
+        self.alerts = root / "feedback" / "alerts"
         self.feedback_leases = root / "feedback" / "leases.sqlite"
         self.predictions = root / "lake" / "predictions"
+        self.generations = root / "lake" / "generations"
         self.promotions = root / "promotions"
 
     @classmethod

@@ -19,13 +19,16 @@ import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from curation.errors import CurationError
+from curation.feedback.pairs import PAIR_FIX, is_of_prompts, pair_problem
 from curation.training_rows import SPAM
 
-Kind = Literal["label", "agree", "disagree", "spam", "skip", "withdraw", "adjudicate"]
+Kind = Literal["label", "agree", "disagree", "spam", "skip", "withdraw", "adjudicate", "preference"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ADJUDICATE: Kind = "adjudicate"
 """Decides an item for everybody, whatever others have said; who may send it, is for each door to say."""
-LABELLED: frozenset[Kind] = frozenset({"label", ADJUDICATE})
+PREFERENCE: Kind = "preference"
+"""Which of two answers to a prompt is the better one; see `curation.feedback.pairs`."""
+LABELLED: frozenset[Kind] = frozenset({"label", ADJUDICATE, PREFERENCE})
 """Kinds that need a label."""
 LabelsOf = Mapping[str, tuple[str, ...]]
 """Dataset -> its labels."""
@@ -186,7 +189,10 @@ def derived_event_id(fields: Mapping[str, object]) -> uuid.UUID:
 def parsed_json(text: str | bytes, field: str = "body") -> object:
     """The value of strict JSON text: no NaN, no lone surrogate, no key twice. EventError naming `field`."""
     value = _loaded(text, field)
-    _refuse_repeated_keys(text.encode() if isinstance(text, str) else text, value, field)
+    try:
+        _refuse_repeated_keys(text.encode() if isinstance(text, str) else text, value, field)
+    except (TypeError, RecursionError):  # orjson reads 1,024 levels, and writes 254
+        raise EventError(field, "is nested too deeply", "flatten it") from None
     return value
 
 
@@ -251,6 +257,8 @@ def _checked(record: dict[str, Any], labels: LabelsOf, latest: datetime, annotat
         raise _told(error, record) from None
     _check_what(event, labels)
     _check_which(event)
+    if is_of_prompts(labels[event.dataset]):
+        _check_pair(event)
     if event.occurred_at is not None and event.occurred_at > latest:
         raise EventError(
             "occurred_at", "lies in the future by more than 5 minutes", "set the clock of the sender, or leave it out"
@@ -266,7 +274,13 @@ def _check_what(event: Event, labels: LabelsOf) -> None:
     if known is None:
         problem = f"must be one of {', '.join(sorted(labels))}; found {_shown(event.dataset)}"
         raise EventError("dataset", problem, nearest(event.dataset, labels))
-    if event.kind == ADJUDICATE and SPAM not in known:
+    if is_of_prompts(known):
+        if event.kind in {"label", "spam"}:
+            fix = "send kind preference for two answers, agree or disagree for one"
+            raise EventError("kind", f"must not be {event.kind}: {event.dataset} holds prompts and answers", fix)
+    elif event.kind == PREFERENCE:
+        raise EventError("kind", f"must not be preference: {event.dataset} holds no prompts and answers", "send kind label")
+    elif event.kind == ADJUDICATE and SPAM not in known:
         known = (*known, SPAM)
     if event.kind not in LABELLED:
         if event.label is not None:
@@ -298,6 +312,15 @@ def _check_which(event: Event) -> None:
             raise EventError("prediction_id", problem, "send it as the predictions or the queue give it")
     elif item != event.item_id:
         raise EventError("item_id", "is not the item of prediction_id", "leave it out: the prediction names its item")
+
+
+def _check_pair(event: Event) -> None:
+    """Of prompts, an event without a prediction names two answers as its item; one with a label names no prediction."""
+    if event.prediction_id is None:
+        if wrong := pair_problem(event.item):
+            raise EventError("item_id", wrong, PAIR_FIX)
+    elif event.label is not None:
+        raise EventError("prediction_id", f"must be left out where kind is {event.kind}", f"item_id: {PAIR_FIX}")
 
 
 def _check_context(context: dict[str, Any]) -> None:

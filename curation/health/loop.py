@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from curation.alerts.telling import alerter_oddities
 from curation.errors import CurationError
 from curation.fates import FateBook
 from curation.feedback.curated import CuratedFeedback, State
@@ -70,6 +71,7 @@ class Places:
     promotions: Path
     models: Path
     looks: Path
+    alerts: Path
 
 
 class LoopHealth:
@@ -138,7 +140,8 @@ class LoopHealth:
         )
         waited = _told(unread, self._waits) or ()
         lacks_queue = self._queue.current() is None and bool(_told([], self._decisions))
-        found = (*dict.fromkeys(unread), *delays.oddities(seen, self._dataset, now, lacks_queue=lacks_queue))
+        alerter = _told(unread, lambda: alerter_oddities(places.alerts, now)) or ()
+        found = (*dict.fromkeys(unread), *alerter, *delays.oddities(seen, self._dataset, now, lacks_queue=lacks_queue))
         return Delays(
             sentence=_summary(found, waited, seen),
             oddities=found,

@@ -61,6 +61,8 @@ def trust(book: CuratedFeedback, labels: Sequence[str], heard: Summary) -> Trust
         notes.append("Labels are resolved by Dawid-Skene: each vote counts as much as its annotator has proved reliable.")
     elif hostile:
         notes.append("Labels are resolved by majority, so each of these votes counts in full.")
+    if annotators:
+        notes.append("Annotators are rated on votes that may train; held-out items judge models, and rate nobody.")
     if state.unknown_labels:
         notes.append(f"{state.unknown_labels:,} last words name a label that {book.dataset} does not have.")
     if state.unmatched:

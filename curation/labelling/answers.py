@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.errors import CurationError
 from curation.feedback.events import Kind
 from curation.feedback.log import FeedbackLog
 from curation.feedback.segments import Segment, covering_segments
@@ -61,14 +62,18 @@ class Answers:
         self._today: dict[str, dict[str, Word]] = {}
 
     def load(self, item_ids: Collection[str], now: datetime) -> None:
-        """Turn to these items, and to the day of `now` in UTC: all that the segments say, then `follow`."""
+        """Turn to these items, and to the day of `now` in UTC: all that the segments say, then `follow`. CurationError where one is damaged."""
         self._items, self._said, self._today = frozenset(item_ids), {}, {}
         self.day = now.astimezone(UTC).date()
         whole = _whole(covering_segments(self._segments))
         self._seq = whole[-1].last if whole else 0
         self._earlier_today = HEARD.empty_table()
         if whole:
-            said, self._earlier_today = self._history([str(segment.path) for segment in whole])
+            try:
+                said, self._earlier_today = self._history([str(segment.path) for segment in whole])
+            except duckdb.Error as error:
+                told = f"the feedback in {self._segments} cannot be read: {str(error).splitlines()[0]}"
+                raise CurationError(told, "remove the damaged file: the next drain writes it again from the log") from error
             for row in said.to_pylist():
                 _keep_last(self._said.setdefault(row["item_id"], {}), row["annotator"], row)
         self.follow()

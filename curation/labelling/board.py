@@ -83,23 +83,35 @@ class Board:
         self._items: dict[str, _Item] = {}
         self._lacking: dict[str, int] = {}  # answers that each item still wants, by rank
 
-    def lease(self, annotator: str, holder: str, *, wanted: int, holding: Sequence[str], now: datetime) -> list[Task]:
+    def lease(
+        self, annotator: str, holder: str, *, wanted: int, holding: Sequence[str], now: datetime, in_all: int | None = None
+    ) -> list[Task]:
         """The tasks that `holder`, a tab of `annotator`, has from `now` on: of `holding` those it still may, and others up to `wanted`.
 
         Others come by rank, what somebody has skipped after the rest; none that the annotator has answered or skipped, that is
         done, or that as many people have as are to answer it. What another tab of theirs has comes only where there is nothing
         else: that tab may have been closed. What the tab had and no longer names is free again, unless it was answered: an undo
-        within the lease finds it.
+        within the lease finds it. With `in_all`, nothing more comes to an annotator whose tabs have as many together.
         """
         with self._lock:
             self._follow(now)
-            kept = [item for item in dict.fromkeys(holding) if self._may_have(item, annotator, holder, now)]
-            wanting = [item for item, lacking in self._lacking.items() if lacking and item not in kept]
+            leased = self._leases.of_annotator(self.dataset, annotator)
+            theirs = {
+                lease.item_id
+                for lease in leased
+                if lease.until_at > now and self._lacking.get(lease.item_id) and not self._has_spoken(lease.item_id, annotator)
+            }
+            room = len(self._items) if in_all is None else max(0, in_all - len(theirs))
+            held = [item for item in dict.fromkeys(holding) if self._may_have(item, annotator, holder, now)]
+            lapsed = [item for item in held if item not in theirs]
+            kept = [item for item in held if item not in lapsed[room:]]
+            wanting = [item for item, lacking in self._lacking.items() if lacking and item not in held]
             new = (item for item in wanting if self._may_have(item, annotator, holder, now))
-            given = kept + self._first(new, wanted - len(kept))
+            given = kept + self._first(new, min(wanted - len(kept), room - len(lapsed)))
             if not given:
-                given = self._first((item for item in wanting if self._is_free(item, annotator, now)), wanted)
-            had = self._leases.items_of(self.dataset, holder)
+                elsewhere = (item for item in wanting if item in theirs and self._is_free(item, annotator, now))
+                given = self._first(elsewhere, wanted)
+            had = {lease.item_id for lease in leased if lease.holder == holder}
             self._grant(given, annotator, holder, now)
             self._leases.release(
                 self.dataset, holder, [item for item in had.difference(given) if not self._has_spoken(item, annotator)]

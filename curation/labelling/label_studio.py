@@ -142,7 +142,7 @@ def _record(number: int, line: int, text: str) -> tuple[str, Mapping[str, Any] |
         return f"task {number} (line {line})", error
     if not isinstance(value, dict):
         return f"task {number} (line {line})", EventError("task", "must be an object", "export from Label Studio as JSON")
-    return f"task {value.get('id', number)}", value
+    return f"task {_told_id(value, number)}", value
 
 
 def answers(path: Path, reading: Reading) -> Iterator[Answer]:
@@ -177,7 +177,7 @@ def task_of(record: Mapping[str, Any], reading: Reading) -> Task:
     if not all(isinstance(values[name], str) for name in ("dataset", "item_id")) or values["item_id"] != data.get("item_id"):
         raise EventError("data.item_id", f"is not the item of meta.{OURS}", "export the tasks again: they were changed")
     if values["dataset"] != reading.dataset:
-        fix = f"import it with: curation labels import {values['dataset']} FILE"
+        fix = f"import it with: curation labels import {values['dataset']!a} FILE"
         raise EventError(f"meta.{OURS}.dataset", f"is {values['dataset']!r}", fix)
     try:
         asked_at = values.pop("asked_at")
@@ -200,7 +200,7 @@ def item_ids(path: Path) -> set[str]:
 def _answer(place: str, number: int, annotation: Any, record: Mapping[str, Any], task: Task, reading: Reading) -> Answer:
     if not isinstance(annotation, dict):
         return Answer(f"{place}, annotation {number}", EventError("annotation", "must be an object"))
-    where = f"{place}, annotation {annotation.get('id', number)}"
+    where = f"{place}, annotation {_told_id(annotation, number)}"
     try:
         kind, label = _said(annotation)
         event = _known(annotation, kind, label, task)
@@ -210,6 +210,12 @@ def _answer(place: str, number: int, annotation: Any, record: Mapping[str, Any],
     except EventError as error:
         return Answer(where, error)
     return Answer(where, event)
+
+
+def _told_id(record: Mapping[str, Any], number: int) -> int:
+    """The number that Label Studio gave, else the place in the file: a text here may be meant for the terminal it is told on."""
+    given = record.get("id")
+    return given if isinstance(given, int) else number
 
 
 def _said(annotation: Mapping[str, Any]) -> tuple[str, str | None]:

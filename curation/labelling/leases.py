@@ -82,14 +82,10 @@ class Leases:
         with self._lock:
             return list(self._held.get(dataset, {}))
 
-    def items_of(self, dataset: str, holder: str) -> set[str]:
-        """The items that the holder has, or had not long ago."""
+    def of_annotator(self, dataset: str, annotator: str) -> list[Lease]:
+        """One `Lease` per item that the annotator has in any tab, or had not long ago."""
         with self._lock:
-            return {
-                item
-                for item, leases in self._held.get(dataset, {}).items()
-                if any(lease.holder == holder for lease in leases.values())
-            }
+            return [leases[annotator] for leases in self._held.get(dataset, {}).values() if annotator in leases]
 
     def grant(self, dataset: str, leases: Sequence[Lease], *, now: datetime) -> None:
         """Let `leases` stand, new or renewed, all of them or none."""

@@ -189,7 +189,7 @@ def answers(path: Path, dataset: str, labels: LabelsOf, *, now: datetime.datetim
 def task_of(row: Mapping[str, Any], dataset: str, labels: LabelsOf, *, now: datetime.datetime) -> Task:
     """The task of one row, with the one event that was exported in it, if any. EventError where it is none of the dataset's."""
     if row.get("dataset") not in (None, dataset):
-        raise EventError("dataset", f"is {row['dataset']!r}", f"import it with: curation labels import {row['dataset']} FILE")
+        raise EventError("dataset", f"is {row['dataset']!r}", f"import it with: curation labels import {row['dataset']!a} FILE")
     item_id, fields, said = row.get("item_id"), row.get("fields"), row.get("said")
     fields = {} if fields is None else fields
     if not isinstance(item_id, str):

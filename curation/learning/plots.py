@@ -31,7 +31,7 @@ def confusion_matrix(evaluation: Evaluation) -> bytes:
     """True classes down, predicted classes across; each cell its rows and their share of the true class."""
     counts = np.asarray(evaluation.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _canvas(width_inches=1.6 + 1.2 * len(counts), height_inches=1.2 + 0.8 * len(counts))
+    figure, axes = canvas(width_inches=1.6 + 1.2 * len(counts), height_inches=1.2 + 0.8 * len(counts))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), share in np.ndenumerate(shares):
         text_colour = "white" if share > 0.5 else "black"
@@ -40,13 +40,13 @@ def confusion_matrix(evaluation: Evaluation) -> bytes:
     axes.set_yticks(range(len(counts)), evaluation.labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    return _png(figure)
+    return png_of(figure)
 
 
 def class_balance(counts: Mapping[str, Mapping[str, int]]) -> bytes:
     """The share of each class in each split; `counts` maps split to class to rows."""
     classes = sorted({name for by_class in counts.values() for name in by_class})
-    figure, axes = _canvas(width_inches=5.6, height_inches=1.4 + 0.5 * len(counts))
+    figure, axes = canvas(width_inches=5.6, height_inches=1.4 + 0.5 * len(counts))
     left = np.zeros(len(counts))
     for name in classes:
         rows = np.asarray([by_class.get(name, 0) for by_class in counts.values()])
@@ -61,12 +61,12 @@ def class_balance(counts: Mapping[str, Mapping[str, int]]) -> bytes:
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of rows")
     axes.legend(ncols=min(4, len(classes)), loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def reliability_diagram(evaluation: Evaluation) -> bytes:
     """Accuracy against confidence, a point per bin, sized by its rows; on the dashed line a probability means what it says."""
-    figure, axes = _canvas(width_inches=4.4, height_inches=3.6)
+    figure, axes = canvas(width_inches=4.4, height_inches=3.6)
     largest = max(part.rows for part in evaluation.reliability)
     confidences = [part.mean_confidence for part in evaluation.reliability]
     sizes = [20 + 180 * part.rows / largest for part in evaluation.reliability]
@@ -77,7 +77,7 @@ def reliability_diagram(evaluation: Evaluation) -> bytes:
     axes.set_xlabel("confidence")
     axes.set_ylabel("accuracy")
     axes.set_title(f"calibration error {evaluation.calibration_error.value:.3f}", fontsize="medium")
-    return _png(figure)
+    return png_of(figure)
 
 
 def verdict(judged: Verdict) -> bytes:
@@ -87,7 +87,7 @@ def verdict(judged: Verdict) -> bytes:
     """
     slices = sorted(judged.slices, key=lambda part: (not part.is_against, not part.has_vote))
     parts = [judged.overall, *([judged.control] if judged.control is not None else []), *slices][:PARTS_DRAWN]
-    figure, axes = _canvas(width_inches=6.4, height_inches=1.2 + 0.22 * len(parts))
+    figure, axes = canvas(width_inches=6.4, height_inches=1.2 + 0.22 * len(parts))
     for line, part in enumerate(parts):
         _interval(axes, line, part)
     axes.axvline(0, color="black", linewidth=0.8)
@@ -97,12 +97,12 @@ def verdict(judged: Verdict) -> bytes:
     axes.invert_yaxis()
     axes.set_xlabel("challenger minus champion, accuracy in points")
     axes.set_title(judged.kind, fontsize="medium")
-    return _png(figure)
+    return png_of(figure)
 
 
 def label_value(compared: LabelValue) -> bytes:
     """Accuracy on the control arm against labels used, a line for each arm with its 95% intervals; the title says what follows."""
-    figure, axes = _canvas(width_inches=6.4, height_inches=3.8)
+    figure, axes = canvas(width_inches=6.4, height_inches=3.8)
     for arm, colour, aside in (("random", SILENT, -1), ("chosen", INK, 1)):
         points = [point for point in compared.points if point.arm == arm]
         values = np.array([point.accuracy.value for point in points])
@@ -117,7 +117,7 @@ def label_value(compared: LabelValue) -> bytes:
     axes.set_ylabel(f"accuracy on {compared.judged_on:,} labels of the control arm")
     axes.set_title(compared.why, fontsize="small", wrap=True)
     axes.legend(frameon=False, loc="lower right")
-    return _png(figure)
+    return png_of(figure)
 
 
 def as_markdown_image(png: bytes, description: str) -> str:
@@ -135,7 +135,8 @@ def _interval(axes: "Axes", line: int, part: Part) -> None:
     )
 
 
-def _canvas(width_inches: float, height_inches: float) -> "tuple[Figure, Axes]":
+def canvas(width_inches: float, height_inches: float) -> "tuple[Figure, Axes]":
+    """An empty picture to draw on, and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -144,7 +145,8 @@ def _canvas(width_inches: float, height_inches: float) -> "tuple[Figure, Axes]":
     return figure, figure.add_subplot()
 
 
-def _png(figure: "Figure") -> bytes:
+def png_of(figure: "Figure") -> bytes:
+    """The picture as PNG bytes in 64 colours."""
     from PIL import Image
 
     drawn, small = io.BytesIO(), io.BytesIO()

@@ -3,6 +3,7 @@
 Each asset reads like a recipe; what it does is in `curation`, what it shows is in `display` and `curation_assets.reviews.shown`.
 """
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,12 +13,13 @@ from dagster_dbt import dbt_assets
 
 from curation_assets import dbt_models, keys
 from curation_assets.datasets import declared
+from curation_assets.lineage_events import tell_others
 from curation_assets.loop_assets import LoopKeys, loop_assets
 from curation_assets.raw import raw_asset
 from curation_assets.reviews import shown
 from curation_assets.reviews.dataset import REVIEWS, SOURCES
 from curation_assets.steps import freeze, publish, train
-from resources.home import Home
+from resources.home import Home, now
 
 KNOWN = declared(REVIEWS.name)
 OF_REVIEWS: dict[str, Any] = {
@@ -61,6 +63,8 @@ def reviews_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
 def review_training_snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """One row per kept review with a label, from its stars or from people, frozen for training: CSV, Parquet, manifest and card."""
     written = freeze(context.resources.home, KNOWN)
+    if unsent := tell_others(written, os.environ, now=now()):
+        context.log.warning(unsent)
     return dg.MaterializeResult(
         metadata=shown.of_snapshot(context.instance, written), data_version=dg.DataVersion(written.manifest.digest)
     )

@@ -72,6 +72,7 @@ def routes(site: Site) -> APIRouter:
     """GET /label/{dataset}/conflicts."""
     router = APIRouter(prefix="/label/{dataset}/conflicts")
     Visitor = Annotated[Caller, Depends(site.visitor)]
+    looking = asyncio.Semaphore(1)  # threads that wait for one another here would be missing where people label
 
     @router.get("")
     async def get_page(
@@ -81,7 +82,8 @@ def routes(site: Site) -> APIRouter:
         decided: bool = False,
     ) -> Response:
         site.dataset(dataset)
-        return await asyncio.to_thread(shown, dataset, caller, start, decided)
+        async with looking:
+            return await asyncio.to_thread(shown, dataset, caller, start, decided)
 
     def shown(dataset: str, caller: Caller, start: int, decided: bool) -> Response:
         feedback, labelling = site.kept[dataset].recent, site.datasets[dataset].labelling

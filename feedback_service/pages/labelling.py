@@ -27,6 +27,9 @@ AHEAD_AT_MOST = 20
 TABS = 10
 """A tab holds at most a tenth of what is open, so that a short queue feeds ten people at once."""
 
+HANDS = 3
+"""Of one person all tabs together hold as much as three, so that nobody keeps a queue to themselves with thirty."""
+
 
 class Asked(BaseModel):
     """What a tab asks for: as many items in all, of which it shows or holds some; `back` is one whose answer was undone."""
@@ -63,8 +66,9 @@ def routes(site: Site) -> APIRouter:
         if asked.back is not None:
             board.take_back(caller.name, holder, asked.back, now=now)
         standing = board.standing(caller.name, now=now)
-        wanted = min(asked.wanted, max(2, standing.open // TABS))
-        tasks = board.lease(caller.name, holder, wanted=wanted, holding=asked.holding, now=now)
+        share = min(AHEAD_AT_MOST, max(2, standing.open // TABS))
+        wanted = min(asked.wanted, share)
+        tasks = board.lease(caller.name, holder, wanted=wanted, holding=asked.holding, now=now, in_all=HANDS * share)
         look = read_look(site.home.feedback_looks, dataset)
         return orjson.dumps({
             "tasks": [shown(task, site.datasets[dataset].labelling, templates[dataset]) for task in tasks],

@@ -4,6 +4,7 @@ Holds no page of its own. Every page comes from here whole: no script, style, fo
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
+from curation.errors import CurationError
 from curation.labelling.leases import Leases
 from feedback_service.capture import Service
 from feedback_service.datasets import ServedDataset
@@ -86,7 +88,8 @@ class Site:
         caller = self.service.sessions.caller(request.cookies.get(COOKIE))
         self.service.check_rate(request, caller)
         if caller is None:
-            raise SignInFirst(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+            onwards = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            raise SignInFirst(onwards if request.method in {"GET", "HEAD"} else "/")  # a form cannot be sent again
         return caller
 
     async def speaker(self, request: Request) -> Caller:
@@ -112,7 +115,9 @@ class Site:
         """A refusal: to people a page, to programs problem+json."""
         if "text/html" not in request.headers.get("accept", ""):
             return problem.response()
-        caller = self.service.sessions.caller(request.cookies.get(COOKIE))
+        caller = None
+        with suppress(CurationError):  # what cannot be read may be the tokens themselves
+            caller = self.service.sessions.caller(request.cookies.get(COOKIE))
         answer = self.page(caller, "problem.html", problem.details.status, problem=problem.details)
         answer.headers.update(problem.headers)
         return answer

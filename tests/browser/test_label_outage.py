@@ -17,6 +17,11 @@ from tests.feedback_service.serving import begun, call, event, serving
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 TEXTS = [f"This is review {number} of a toaster." for number in range(100)]
+FILL = """
+for (let size = 2 ** 22, number = 0; size >= 1; number++) {
+  try { localStorage.setItem(`filler${number}`, "x".repeat(size)); } catch { size = Math.floor(size / 2); }
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +107,54 @@ def test_an_answer_under_a_lapsed_lease_is_kept_and_an_item_that_went_away_is_to
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as when the tab is looked at again
         expect(page.locator("#told")).to_contain_text("went elsewhere meanwhile")
         assert shown_item(page) != item
+        expect(
+            page.get_by_role("button", name="Negative")
+        ).to_be_enabled()  # keys count again once the eye has had time to follow
         page.keyboard.press("1")
         all_is_sent(page)
         assert len(said_by(home, "anna")) == 1
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_what_a_proxy_says_in_between_is_no_acknowledgement_and_no_refusal(
+    context: BrowserContext, home: Home, status: int
+) -> None:
+    with serving(home.root) as served:
+        page = signed_in(context, served.address, "anna")
+        shown_item(page)
+        page.route("**/v1/feedback", lambda route: route.fulfill(status=status, content_type="text/html", body="<p>Sign in!"))
+        page.keyboard.press("1")
+        expect(page.locator("#connection")).to_contain_text("No connection to the service. Go on: 1 answer waits")
+        page.unroute("**/v1/feedback")
+        all_is_sent(page)
+        assert [row["label"] for row in said_by(home, "anna")] == ["negative"]
+
+
+def test_answers_that_a_clock_set_meanwhile_dates_into_the_future_are_taken_without_their_time(
+    context: BrowserContext, home: Home
+) -> None:
+    with serving(home.root) as served:
+        page = signed_in(context, served.address, "anna")
+        shown_item(page)
+        page.evaluate("(() => { const real = Date.now; Date.now = () => real() + 86_400_000; })()")
+        page.keyboard.press("1")
+        page.keyboard.press("2")
+        all_is_sent(page)
+        expect(page.locator("#waiting")).not_to_contain_text("refused")
+        assert [row["label"] for row in said_by(home, "anna")] == ["negative", "neutral"]
+
+
+def test_a_browser_without_room_keeps_a_refused_answer_and_sends_those_behind_it(context: BrowserContext, home: Home) -> None:
+    with serving(home.root) as served:
+        page = signed_in(context, served.address, "anna")
+        shown_item(page)
+        page.evaluate(FILL)
+        page.evaluate("document.querySelector('[data-label=neutral]').dataset.label = 'forged'")
+        page.get_by_role("button", name="Neutral").click()
+        page.keyboard.press("1")
+        expect(page.locator("#waiting")).to_contain_text("1 answer was refused and is kept in this browser. All else is safely")
+        page.evaluate("localStorage.clear()")
+        assert [row["label"] for row in said_by(home, "anna")] == ["negative"]
 
 
 def test_an_answer_that_the_service_refuses_is_told_and_kept_beside_the_good_ones(context: BrowserContext, home: Home) -> None:

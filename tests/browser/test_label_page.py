@@ -72,6 +72,30 @@ def test_the_guess_and_the_rating_are_hidden_until_asked_for_and_that_is_kept(
     assert ['"guess_seen":false' in seen[0], '"guess_seen":true' in seen[1]] == [True, True]
 
 
+def test_a_guess_that_was_hidden_again_or_seen_before_an_undo_was_seen(context: BrowserContext, address: str, home: Home) -> None:
+    page = signed_in(context, address, "peeker")
+    shown_item(page)
+    for key in ("g", "g", "1", "2", "u", "3"):
+        page.keyboard.press(key)
+    all_is_sent(page)
+    seen = [(row["kind"], '"guess_seen":true' in row["context"]) for row in said_by(home, "peeker") if row["kind"] == "label"]
+    assert seen == [("label", True), ("label", False), ("label", True)]
+
+
+def test_a_skip_is_no_answer_of_today_and_taking_one_back_leaves_the_count(context: BrowserContext, address: str) -> None:
+    page = signed_in(context, address, "counter")
+    shown_item(page)
+    page.keyboard.press("1")
+    all_is_sent(page)
+    page.route("**/items", lambda route: route.abort())  # what the page counts itself
+    left = int(page.locator("#open").inner_text())
+    for keys, today, change in (("s1", "1", -1), ("2", "2", -2), ("u", "1", -1), ("u", "1", 0)):
+        for key in keys:
+            page.keyboard.press(key)
+        expect(page.locator("#today")).to_have_text(today)
+        expect(page.locator("#open")).to_have_text(str(left + change))
+
+
 def test_undo_takes_answers_back_and_shows_their_items_again(context: BrowserContext, address: str, home: Home) -> None:
     page = signed_in(context, address, "undoer")
     items = []
@@ -125,6 +149,14 @@ def test_two_tabs_of_one_annotator_show_different_items_and_a_reload_the_same(co
     assert shown_item(two) != first
     one.reload()
     assert shown_item(one) == first
+
+
+def test_a_duplicate_of_a_tab_is_a_tab_of_its_own(context: BrowserContext, address: str) -> None:
+    one = signed_in(context, address, "doubled")
+    first = shown_item(one)
+    with context.expect_page() as opened:
+        one.evaluate("window.open(location.href)")  # with a copy of the tab's storage, as a duplicate has it
+    assert shown_item(opened.value) != first
 
 
 def test_help_names_every_key(context: BrowserContext, address: str) -> None:

@@ -72,6 +72,31 @@ def test_two_hundred_hostile_texts_are_shown_as_what_they_are(context: BrowserCo
     assert errors == []
 
 
+def test_a_phone_at_twice_its_size_scrolls_one_way_only(context: BrowserContext, address: str) -> None:
+    page = signed_in(context, address, "anna", "/")
+    page.set_viewport_size({"width": 180, "height": 380})
+    too_wide = []
+    for path in (*PAGES, "/sign-in"):
+        page.goto(address + path)
+        if path == "/label/reviews":
+            shown_item(page)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            too_wide.append(path)
+    assert not too_wide
+
+
+def test_what_is_pressed_can_be_told_in_forced_colours(context: BrowserContext, address: str) -> None:
+    page = signed_in(context, address, "anna", "/predictions/reviews")
+    page.emulate_media(forced_colors="active")
+    row = page.locator("tr.prediction").first
+    row.get_by_role("button", name="Good").click()
+    colours = [
+        row.get_by_role("button", name=name).evaluate("button => getComputedStyle(button).backgroundColor")
+        for name in ("Good", "Bad")
+    ]
+    assert colours[0] != colours[1]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width_px", [360, 1280])
 def test_every_page_keeps_the_accessibility_rules_and_fits_its_screen(

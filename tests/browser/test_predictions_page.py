@@ -135,6 +135,7 @@ def test_many_are_judged_and_undone_together(context: BrowserContext, address: s
     page.get_by_role("toolbar").get_by_role("button", name="Bad").click()
     assert judged(page) == ["disagree"] * 5 + [""] * (len(TEXTS) - 5)
     expect(page.locator("#bulk-selected")).to_be_hidden()
+    expect(page.locator("tr.prediction.current")).to_be_focused()
     page.locator("#select-all").check()
     expect(page.locator("#bulk-count")).to_have_text(f"{len(TEXTS)} selected")
     press(page, "g")

@@ -56,7 +56,9 @@ class World:
 
     def __init__(self, root: Path, log: FeedbackLog) -> None:
         self.lake, self.log = root / "lake", log
-        self.places = Places(self.lake, self.lake / "feedback", root / "promotions", root / "mlflow", root / "looks")
+        self.places = Places(
+            self.lake, self.lake / "feedback", root / "promotions", root / "mlflow", root / "looks", root / "alerts"
+        )
         self.predictions = PredictionStore(self.lake / "predictions", "reviews")
         self.promotions = PromotionLog(self.places.promotions, "reviews")
         recent = RecentFeedback(self.lake, self.places.segments, log, self.predictions, "reviews", LABELS, 0.9)

@@ -231,6 +231,7 @@ def test_whoever_answers_the_contrary_is_named_and_comes_first(world: World) -> 
     assert "Worse than blind guessing: troll (" in found.sentence and "of 28 right)." in found.sentence
     assert [one.name for one in found.annotators if one.is_hostile] == ["troll"] == [found.annotators[0].name]
     assert found.heard.open_conflicts == 30, "two of them in the test split, on which nobody is rated"
+    assert "Annotators are rated on votes that may train; held-out items judge models, and rate nobody." in found.notes
 
 
 def test_one_persons_labels_cannot_be_judged(world: World) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curation.errors import CurationError
 from curation.feedback.events import prediction_id_of
 from curation.prediction_browser import CHARACTERS_SHOWN, SEARCHED_BYTES, PredictionBrowser
 from curation.prediction_filters import FilterError, Filters
@@ -212,6 +213,15 @@ def test_predictions_that_are_added_are_seen_at_once(tmp_path: Path) -> None:
     assert (browser.page(Filters()).total, browser.choices().sources) == (2, ("forum", "shop"))
     add(tmp_path, predicted(1, version=4))
     assert (browser.page(Filters()).total, browser.choices().models) == (1, (4, 3))
+
+
+def test_a_damaged_part_is_told_with_the_way_out(tmp_path: Path) -> None:
+    browser = browsing(tmp_path, predicted(1))
+    next(tmp_path.rglob("*.parquet")).write_bytes(b"no parquet")
+    for ask in (lambda: browser.page(Filters()), browser.choices, lambda: browser.one(str(predicted(1)["prediction_id"]))):
+        with pytest.raises(CurationError, match="the predictions of reviews cannot be read") as refused:
+            ask()
+        assert refused.value.fix is not None and "remove its day's folder" in refused.value.fix
 
 
 def test_a_dataset_without_predictions_has_an_empty_page(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`curation labels`: out to files and back, and a poll of Label Studio against what a real server has answered."""
 
 import json
+import os
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -272,6 +273,12 @@ def test_wrong_choices_and_missing_things_are_told(cli: Cli, home: Home, tmp_pat
     assert "--what 'all' is unknown\n  fix: one of queue, labels" in mistaken(cli, *export, "--format", "csv", "--what", "all")
     assert "has never been curated" in mistaken(cli, *export, "--format", "csv", "--what", "labels")
     assert "is a folder" in mistaken(cli, *export, "--format", "csv", "--output", tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    for odd in ("pipe", "link"):
+        told = mistaken(cli, *export, "--format", "csv", "--output", tmp_path / odd)
+        assert f"{odd} is a link or a device, not a file" in told
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
     assert "would both go to standard output" in mistaken(cli, *export, "--format", "csv", "--json")
     empty = ("labels", "export", "reviews", "--home", tmp_path / "other", "--format", "csv", "--output", tmp_path / "a.csv")
     assert "reviews has no label queue yet\n  fix: curation run reviews asks for labels" in mistaken(cli, *empty)

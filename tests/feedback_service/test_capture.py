@@ -283,7 +283,16 @@ def test_the_schema_describes_the_event_although_our_own_parser_reads_it(door: D
     one, several = post["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
     assert several["items"] == one
     assert set(one["required"]) == {"event_id", "dataset", "kind", "source"}
-    assert one["properties"]["kind"]["enum"] == ["label", "agree", "disagree", "spam", "skip", "withdraw", "adjudicate"]
+    assert one["properties"]["kind"]["enum"] == [
+        "label",
+        "agree",
+        "disagree",
+        "spam",
+        "skip",
+        "withdraw",
+        "adjudicate",
+        "preference",
+    ]
     assert one["properties"]["dataset"]["enum"] == ["reviews", "tickets"]
     assert {"200", "201", "401", "403", "409", "413", "415", "422", "429", "503"} <= set(post["responses"])
     assert set(post["responses"]["422"]["content"]) == {"application/problem+json"}

@@ -85,6 +85,14 @@ def test_two_people_get_different_items_and_a_tab_at_most_a_tenth_of_what_is_ope
     assert max(len(first), len(second)) <= 6
 
 
+def test_thirty_tabs_of_one_person_leave_the_queue_to_others(served: Served) -> None:
+    hoarder = Tab(served.port, "hugo")
+    for number in range(30):
+        hoarder.ask(tab=f"tab-{number}", wanted=20)
+    standing = Tab(served.port, "ida").ask(wanted=2).body["standing"]
+    assert standing["open"] >= 20
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

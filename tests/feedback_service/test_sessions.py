@@ -119,6 +119,11 @@ def test_signing_out_takes_the_cookie_away(served: Served, tokens: dict[str, str
     assert 'curation_session=""' in left.headers["set-cookie"]
 
 
+def test_signing_out_of_a_session_that_has_ended_leads_back_to_the_entrance(served: Served) -> None:
+    left = call(served.port, "POST", "/sign-out", b"csrf=x", headers=FORM)
+    assert (left.status, left.headers["location"]) == (303, "/sign-in?next=%2F")
+
+
 def test_a_revoked_token_ends_its_sessions_at_once(served: Served, home: Home) -> None:
     cookie = cookie_of(sign_in(served.port, tokens_of(home).make("leaver", "annotator", now())))
     assert call(served.port, "GET", "/", headers={**BROWSER, "Cookie": cookie}).status == 200
@@ -150,3 +155,15 @@ def test_without_tokens_a_name_is_enough_until_the_first_token_is_made(tmp_path:
         assert b"anna" in call(served.port, "GET", "/", headers={**BROWSER, "Cookie": cookie}).raw
         tokens_of(home).make("shop", "capture", now())
         assert call(served.port, "GET", "/", headers={**BROWSER, "Cookie": cookie}).status == 303
+
+
+def test_a_damaged_list_of_tokens_lets_nobody_in_and_says_so_on_a_page(tmp_path: Path) -> None:
+    home = Home(tmp_path).prepare()
+    token = tokens_of(home).make("anna", "annotator", now())
+    with serving(tmp_path) as served:
+        cookie = cookie_of(sign_in(served.port, token))
+        (home.secrets / "tokens.json").write_text("{")
+        answer = call(served.port, "GET", "/", headers={**BROWSER, "Cookie": cookie})
+    assert answer.status == 500
+    assert b"tokens.json is no list of tokens" in answer.raw
+    assert b"anna" not in answer.raw

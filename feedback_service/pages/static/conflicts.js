@@ -1,6 +1,6 @@
 // The conflicts page: move between them, decide by key, mouse or touch, undo. A decision goes to the outbox first and shows at once.
-import { annotator, dataset, newEvent, signInPath, tell } from "./site.js";
-import { Outbox } from "./outbox.js";
+import { annotator, dataset, newEvent, tell } from "./site.js";
+import { Outbox, tellOutage } from "./outbox.js";
 
 const UNDOABLE = 20;
 const at = (id) => document.getElementById(id);
@@ -38,23 +38,9 @@ function show(conflict) {
 }
 
 function showConnection() {
-  const events = outbox.events();
-  const { isCut, isSignedOut, refused } = outbox;
-  const waiting = new Set(events.map((event) => event.item_id));
+  const waiting = new Set(outbox.events().map((event) => event.item_id));
   for (const conflict of conflicts) conflict.classList.toggle("waiting", waiting.has(conflict.dataset.item));
-  const answers = events.length === 1 ? "1 decision waits" : `${events.length} decisions wait`;
-  const told = at("connection");
-  told.hidden = !(isCut || isSignedOut || refused);
-  if (isSignedOut) {
-    const link = document.createElement("a");
-    link.href = signInPath();
-    link.textContent = "Sign in again";
-    told.replaceChildren(`Your session has ended; ${events.length ? `${answers} in this browser` : "nothing is lost"}. `, link);
-  } else if (isCut) {
-    told.textContent = `No connection to the service. Go on: ${answers} in this browser until it is back.`;
-  } else if (refused) {
-    told.textContent = `${refused} ${refused === 1 ? "answer was" : "answers were"} refused and kept in this browser. Load the page again to see what the service has.`;
-  }
+  tellOutage(at("connection"), outbox);
 }
 
 function setCurrent(conflict, { isFocused = true } = {}) {

@@ -1,9 +1,10 @@
 // The labelling page: one item at a time, a key an answer. What is answered goes to the outbox first, and on to the next item at once.
-import { annotator, call, dataset, newEvent, signInPath, tell } from "./site.js";
-import { Outbox } from "./outbox.js";
+import { annotator, call, clock, dataset, newEvent, tell } from "./site.js";
+import { Outbox, tellOutage } from "./outbox.js";
 
 const AHEAD = 12; // items in this tab: the next one is always here already
 const UNDOABLE = 20;
+const HELD_MS = 700; // longer than it takes to press a key that one has begun to press
 const LOOK_AGAIN_MS = 20_000; // progress, and leases that would lapse
 const at = (id) => document.getElementById(id);
 const itemPanel = at("item");
@@ -11,8 +12,10 @@ const answerButtons = [...document.querySelectorAll("[data-label]")];
 const labelOfKey = new Map(answerButtons.map((button) => [button.dataset.key, button.dataset.label]));
 const nameOfLabel = new Map(answerButtons.map((button) => [button.dataset.label, button.dataset.name]));
 
-// A tab of its own holds items of its own; a reload is the same tab.
-sessionStorage.tab ??= crypto.randomUUID();
+// A tab of its own holds items of its own. A reload is the same tab; a duplicate, which copies the storage, finds no name there.
+const tab = sessionStorage.tab ?? crypto.randomUUID();
+addEventListener("pageshow", () => sessionStorage.removeItem("tab"));
+addEventListener("pagehide", () => (sessionStorage.tab = tab));
 
 const state = {
   tasks: [], // the first one is shown
@@ -20,10 +23,12 @@ const state = {
   back: 0, // how far back we look: 0 is the present item, 1 the last answered one
   isRevealed: false,
   isAsking: false,
+  isHeld: false, // no answer counts just now
   seen: null, // what the service said last
   today: 0, // yours, as the service counted them, and what was answered since
   shownAt: performance.now(),
 };
+const guessSeen = new Set(); // ids of items: what was seen once stays seen, after an undo as well
 const outbox = new Outbox({ dataset, annotator, changed: showConnection });
 
 // ---- what is on the page ----
@@ -50,7 +55,7 @@ function show() {
 function showAnswer() {
   const answered = state.back ? state.done.at(-state.back) : null;
   for (const button of answerButtons) {
-    button.disabled = !current();
+    button.disabled = !current() || state.isHeld;
     if (answered) button.setAttribute("aria-pressed", String(button.dataset.label === answered.label));
     else button.removeAttribute("aria-pressed");
   }
@@ -119,7 +124,7 @@ function showProgress() {
   const sensor = seen.sensor;
   const hasCount = sensor?.effective != null;
   at("to-retrain").textContent = hasCount ? Math.max(0, sensor.threshold - sensor.effective).toLocaleString() : "–";
-  at("retrain").max = seen.retrain_after;
+  at("retrain").max = hasCount ? sensor.threshold : seen.retrain_after;
   at("retrain").value = hasCount ? Math.min(sensor.effective, sensor.threshold) : 0;
   at("sensor").textContent = sensor
     ? `The sensor ${ago(sensor.at)}: ${sensor.message}.`
@@ -127,40 +132,30 @@ function showProgress() {
 }
 
 function ago(at) {
-  const seconds = Math.max(0, Math.round((Date.now() - new Date(at)) / 1000));
+  const seconds = Math.max(0, Math.round((clock() - new Date(at)) / 1000));
   if (seconds < 90) return `${seconds} s ago`;
   return seconds < 5400 ? `${Math.round(seconds / 60)} min ago` : `${Math.round(seconds / 3600)} h ago`;
 }
 
 function showConnection() {
-  const { waiting, isCut, isSignedOut, refused, strangers } = outbox;
-  const told = at("connection");
-  const answers = waiting === 1 ? "1 answer waits" : `${waiting} answers wait`;
+  const { waiting, refused, strangers } = outbox;
   at("waiting").textContent = [
     refused ? `${refused} ${refused === 1 ? "answer was refused and is" : "answers were refused and are"} kept in this browser.` : "",
-    waiting ? `${answers} in this browser for the service.` : `${refused ? "All else" : "Everything you answered"} is safely with the service.`,
+    waiting ? `${waiting === 1 ? "1 answer waits" : `${waiting} answers wait`} in this browser for the service.` : `${refused ? "All else" : "Everything you answered"} is safely with the service.`,
     strangers.length ? `Answers of ${strangers.join(", ")} wait here too: they go when that name signs in.` : "",
   ].join(" ");
-  told.hidden = !(isCut || isSignedOut);
-  if (isSignedOut) {
-    const link = document.createElement("a");
-    link.href = signInPath();
-    link.textContent = "Sign in again";
-    told.replaceChildren(`Your session has ended; ${waiting ? answers + " in this browser" : "nothing is lost"}. `, link);
-  } else if (isCut) {
-    told.textContent = `No connection to the service. Go on: ${waiting ? answers + " in this browser" : "what you answer stays in this browser"} until it is back.`;
-  }
+  tellOutage(at("connection"), outbox);
 }
 
 // ---- what the reader does ----
 
 function answer(kind, { label, reason } = {}) {
   const task = current();
-  if (!task) return;
+  if (!task || state.isHeld) return;
   const context = {
     queue: task.queue,
     reason: task.reason,
-    guess_seen: state.isRevealed || Boolean(state.back),
+    guess_seen: guessSeen.has(task.item_id),
     seconds: Math.round((performance.now() - state.shownAt) / 100) / 10,
   };
   const what = kind === "label" && label === "spam" ? "spam" : kind;
@@ -176,15 +171,16 @@ function answer(kind, { label, reason } = {}) {
   } else {
     state.tasks.shift();
     state.done = [...state.done, given].slice(-UNDOABLE);
-    count(+1);
+    count(+1, given);
   }
-  show();
+  guessSeen.add(task.item_id);
   at("last").textContent = [`You said ${said(given)}`, ...revealedOf(task)].join(" · ");
+  show();
   if (state.tasks.length <= AHEAD / 2) ask();
 }
 
-function count(change) {
-  state.today += change;
+function count(change, { kind }) {
+  if (kind !== "skip") state.today += change;
   if (state.seen) state.seen.answeredSince += change;
 }
 
@@ -197,9 +193,9 @@ function undo() {
   if (task.prediction_id) fields.prediction_id = task.prediction_id;
   outbox.put(newEvent(fields));
   state.tasks = [task, ...state.tasks.filter((other) => other.item_id !== task.item_id)];
-  count(-1);
-  show();
+  count(-1, given);
   at("last").textContent = `Taken back: ${said(given)}`;
+  show();
   outbox.flushed().then(() => ask({ back: task.item_id }));
 }
 
@@ -211,6 +207,7 @@ function lookBack(steps) {
 function reveal() {
   if (!current()) return;
   state.isRevealed = !state.isRevealed;
+  guessSeen.add(current().item_id);
   showRevealed();
 }
 
@@ -222,11 +219,11 @@ async function ask({ back } = {}) {
   try {
     await outbox.flushed(); // what was answered must not come again
     const holding = state.tasks.map((task) => task.item_id).slice(0, 20);
-    const seen = await call(`/label/${dataset}/items`, { tab: sessionStorage.tab, wanted: AHEAD, holding, ...(back ? { back } : {}) });
+    const seen = await call(`/label/${dataset}/items`, { tab, wanted: AHEAD, holding, ...(back ? { back } : {}) });
     outbox.reached();
     take(seen, holding);
   } catch (error) {
-    outbox.missed(error);
+    if (!outbox.missed(error)) tell(`No items came: ${error.message}`, "bad");
     if (!state.tasks.length) show();
   } finally {
     state.isAsking = false;
@@ -241,9 +238,17 @@ function take(seen, asked) {
   const kept = state.tasks.filter(isOurs);
   for (const task of kept) given.delete(task.item_id);
   state.tasks = [...kept, ...[...given.values()].filter((task) => !answered.has(task.item_id))];
-  state.seen = { ...seen, answeredSince: outbox.waiting };
-  state.today = seen.standing.today + outbox.waiting;
-  if (had && !state.back && state.tasks[0]?.item_id !== had.item_id) tell("That item went elsewhere meanwhile (somebody else, or another tab of yours); here is another one.");
+  state.seen = { ...seen, answeredSince: 0 };
+  state.today = seen.standing.today;
+  for (const event of outbox.events()) count(event.kind === "withdraw" ? -1 : +1, event); // the service has not counted them
+  if (had && !state.back && state.tasks[0]?.item_id !== had.item_id) {
+    tell("That item went elsewhere meanwhile (somebody else, or another tab of yours); here is another one.");
+    state.isHeld = true; // a key that is on its way was meant for the item that has gone
+    setTimeout(() => {
+      state.isHeld = false;
+      showAnswer();
+    }, HELD_MS);
+  }
   if (!had || current()?.item_id !== had.item_id) show();
   else showProgress();
 }
@@ -262,7 +267,7 @@ const actions = {
   g: reveal,
   h: () => helpDialog.showModal(),
   "?": () => helpDialog.showModal(),
-  Escape: () => lookBack(-UNDOABLE),
+  Escape: () => state.back && lookBack(-UNDOABLE),
 };
 
 document.addEventListener("keydown", (press) => {

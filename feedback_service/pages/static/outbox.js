@@ -1,5 +1,5 @@
 // What was answered and is not yet with the service: kept in the browser, sent until it is acknowledged, never dropped in silence.
-import { send, tell } from "./site.js";
+import { send, signInPath, tell } from "./site.js";
 
 const AT_ONCE = 200; // events in one request
 const FIRST_WAIT_MS = 500;
@@ -14,6 +14,7 @@ export class Outbox {
   #flushing = null;
   #timer = 0;
   #memory = new Map(); // where the browser keeps nothing for us (full, or forbidden)
+  #refusedHere = []; // likewise
   isCut = false;
   isSignedOut = false;
 
@@ -23,7 +24,7 @@ export class Outbox {
     this.#changed = changed;
     addEventListener("online", () => this.flush());
     addEventListener("storage", () => changed());
-    addEventListener("beforeunload", (leaving) => this.#memory.size && leaving.preventDefault());
+    addEventListener("beforeunload", (leaving) => this.#memory.size + this.#refusedHere.length && leaving.preventDefault());
   }
 
   /** Keep an event, then send it. */
@@ -44,7 +45,7 @@ export class Outbox {
 
   /** How many the service will never take; each is kept under its own name, with the reason. */
   get refused() {
-    return keys(`refused/${this.#prefix}`).length;
+    return keys(`refused/${this.#prefix}`).length + this.#refusedHere.length;
   }
 
   /** Other annotators whose answers wait in this browser. */
@@ -99,7 +100,7 @@ export class Outbox {
     } catch (error) {
       if (!("status" in error)) throw error;
       if (this.missed(error)) return false;
-      if (events.length === 1) return this.#setAside(events[0], error);
+      if (events.length === 1) return await this.#settle(events[0], error);
       for (const event of events) {
         if (!(await this.#sendSome([event]))) return false; // a list enters whole or not at all: find the one
       }
@@ -112,10 +113,20 @@ export class Outbox {
     return true;
   }
 
+  /** One event that is refused: sent without its time where only that was wrong, as after a clock was set; else set aside. */
+  #settle(event, error) {
+    const isMisdated = event.occurred_at && error.field?.endsWith("occurred_at");
+    return isMisdated ? this.#sendSome([{ ...event, occurred_at: undefined }]) : this.#setAside(event, error);
+  }
+
   #setAside(event, error) {
     const why = [error.message, error.fix].filter(Boolean).join(": ");
-    localStorage.setItem(`refused/${this.#prefix}${event.event_id}`, JSON.stringify({ ...event, why }));
-    this.#forget(event);
+    this.#forget(event); // first: the browser may be full
+    try {
+      localStorage.setItem(`refused/${this.#prefix}${event.event_id}`, JSON.stringify({ ...event, why }));
+    } catch {
+      this.#refusedHere.push({ ...event, why });
+    }
     tell(`An answer was refused: ${why}`, "bad");
     this.#changed();
     return true;
@@ -136,4 +147,20 @@ export class Outbox {
 
 function keys(prefix) {
   return Object.keys(localStorage).filter((key) => key.startsWith(prefix));
+}
+
+/** Say in `told` that answers wait for the service, or were refused, and what to do about it; hide it where all is well. */
+export function tellOutage(told, { waiting, isCut, isSignedOut, refused }) {
+  const answers = waiting === 1 ? "1 answer waits" : `${waiting} answers wait`;
+  told.hidden = !(isCut || isSignedOut || refused);
+  if (isSignedOut) {
+    const link = document.createElement("a");
+    link.href = signInPath();
+    link.textContent = "Sign in again";
+    told.replaceChildren(`Your session has ended; ${waiting ? `${answers} in this browser` : "nothing is lost"}. `, link);
+  } else if (isCut) {
+    told.textContent = `No connection to the service. Go on: ${waiting ? `${answers} in this browser` : "what you answer stays in this browser"} until it is back.`;
+  } else if (refused) {
+    told.textContent = `The service has refused ${refused === 1 ? "an answer" : `${refused} answers`}, kept in this browser. Load the page again to see what the service has.`;
+  }
 }

@@ -1,6 +1,6 @@
 // The predictions page: good or bad, of one row or many, by key, mouse or touch. What is said goes to the outbox first and shows at once.
-import { annotator, dataset, newEvent, signInPath, tell } from "./site.js";
-import { Outbox } from "./outbox.js";
+import { annotator, dataset, newEvent, tell } from "./site.js";
+import { Outbox, tellOutage } from "./outbox.js";
 
 const UNDOABLE = 20;
 const TOLD = { agree: "good", disagree: "bad" };
@@ -42,22 +42,9 @@ function chip(told) {
 
 function showConnection() {
   const events = outbox.events();
-  const { isCut, isSignedOut, refused } = outbox;
   const waiting = new Set(events.map((event) => event.prediction_id));
   for (const row of rows) row.classList.toggle("waiting", waiting.has(row.dataset.prediction));
-  const answers = events.length === 1 ? "1 answer waits" : `${events.length} answers wait`;
-  const told = at("connection");
-  told.hidden = !(isCut || isSignedOut || refused);
-  if (isSignedOut) {
-    const link = document.createElement("a");
-    link.href = signInPath();
-    link.textContent = "Sign in again";
-    told.replaceChildren(`Your session has ended; ${events.length ? `${answers} in this browser` : "nothing is lost"}. `, link);
-  } else if (isCut) {
-    told.textContent = `No connection to the service. Go on: ${answers} in this browser until it is back.`;
-  } else if (refused) {
-    told.textContent = `${refused} ${refused === 1 ? "answer was" : "answers were"} refused and kept in this browser. Load the page again to see what the service has.`;
-  }
+  tellOutage(at("connection"), outbox);
   at("last").dataset.waiting = events.length;
 }
 
@@ -157,9 +144,11 @@ function tick(row, isTicked, isRange) {
 }
 
 function clearSelection() {
+  const isFromBar = at("bulk-selected").contains(document.activeElement);
   for (const row of rows) boxOf(row).checked = false;
   lastTicked = null;
   showTools();
+  if (isFromBar) setCurrent(current); // the button that was pressed is gone, and the focus with it
 }
 
 function toggleOpen(row) {

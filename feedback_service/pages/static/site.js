@@ -6,11 +6,12 @@ export const annotator = page.annotator;
 
 // The service's clock, as far as this page knows it: a browser whose own clock is wrong would date its events into the future.
 const ahead = Number(page.now) - Date.now();
+export const clock = () => Date.now() + ahead;
 let last = 0;
 
 /** A new event of this reader on this page's dataset; `fields` say what it is about and what is said. Each is later than the one before. */
 export function newEvent(fields) {
-  last = Math.max(last + 1, Date.now() + ahead);
+  last = Math.max(last + 1, clock());
   return { event_id: crypto.randomUUID(), dataset, annotator, occurred_at: new Date(last).toISOString(), ...fields };
 }
 
@@ -31,7 +32,7 @@ export class Refused extends Error {
   }
 }
 
-/** The JSON that the service answers. Refused for everything but success. */
+/** The JSON that the service answers. Refused for everything but success, with status 0 where something in between has answered. */
 export async function call(path, body) {
   const asked = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
   let answer;
@@ -44,7 +45,9 @@ export async function call(path, body) {
   } catch {
     throw new Refused(0, { detail: "the service cannot be reached" });
   }
-  const told = await answer.json().catch(() => ({}));
+  const kind = answer.ok ? "application/json" : "application/problem+json"; // a proxy's own page is neither a yes nor a no
+  const told = answer.headers.get("Content-Type")?.startsWith(kind) ? await answer.json().catch(() => null) : null;
+  if (told === null) throw new Refused(0, { detail: "something else than the service has answered" });
   if (!answer.ok) throw new Refused(answer.status, told);
   return told;
 }

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from curation.feedback.events import (
     KINDS,
+    LABELLED,
     Event,
     EventError,
     checked_event,
@@ -65,7 +66,7 @@ def test_the_item_of_a_prediction_is_known_without_being_sent() -> None:
     assert [e.item for e in parsed(statement(7), statement(8, item_id=item(8)))] == [item(7), item(8)]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"label", "adjudicate"}])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LABELLED])
 def test_kinds_that_give_no_label_go_without_one(kind: str) -> None:
     assert parsed(statement(kind=kind, label=...))[0].kind == kind
 

@@ -101,7 +101,7 @@ def test_a_file_in_which_half_of_the_rows_are_wrong_is_told_row_by_row_and_not_t
     assert message[0] == f"{path}: 6 of 12 rows are wrong, so none was taken"
     assert [line.strip() for line in message[1:]] == [
         'line 2: label must be one of negative, neutral, positive; found "postive" (did you mean "positive"?)',
-        'line 4: kind must be one of label, agree, disagree, spam, skip, withdraw, adjudicate; found "lable" (did you mean "label"?)',
+        'line 4: kind must be one of label, agree, disagree, spam, skip, withdraw, adjudicate, preference; found "lable" (did you mean "label"?)',
         "line 6: item_id is missing (name what is judged: prediction_id, or item_id where there is no prediction)",
         "line 8: annotator is missing (every event needs dataset, kind, annotator, source)",
         "line 10: row has 3 cells; the header has 4",

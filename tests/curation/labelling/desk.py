@@ -103,10 +103,18 @@ class Desk:
         write_segment(self.segments, self.log, done + 1, self.log.head().seq)
 
     def give(
-        self, annotator: str = "ann", tab: str = "1", *, wanted: int = 2, holding: tuple[str, ...] = (), now: datetime = NOW
+        self,
+        annotator: str = "ann",
+        tab: str = "1",
+        *,
+        wanted: int = 2,
+        holding: tuple[str, ...] = (),
+        now: datetime = NOW,
+        in_all: int | None = None,
     ) -> list[str]:
         """The items that the tab then has."""
-        return [task.item_id for task in self.tasks(annotator, tab, wanted=wanted, holding=holding, now=now)]
+        tasks = self.board.lease(annotator, f"{annotator}/{tab}", wanted=wanted, holding=holding, now=now, in_all=in_all)
+        return [task.item_id for task in tasks]
 
     def tasks(
         self, annotator: str = "ann", tab: str = "1", *, wanted: int = 2, holding: tuple[str, ...] = (), now: datetime = NOW

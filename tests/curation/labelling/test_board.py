@@ -63,6 +63,40 @@ def test_two_tabs_of_one_annotator_get_different_items(desk: Desk) -> None:
     assert (standing.open, standing.leased_to_others) == (3, 0)
 
 
+def test_however_many_tabs_somebody_opens_they_have_so_many_items_together(desk: Desk) -> None:
+    desk.ask(*"abcdefgh")
+    assert desk.give("ann", "1", in_all=5) == ["a", "b"]
+    assert desk.give("ann", "2", in_all=5) == ["c", "d"]
+    assert desk.give("ann", "3", in_all=5) == ["e"]
+    assert desk.give("ann", "4", in_all=5) == ["a", "b"], "of another tab, which may have been closed"
+    assert desk.give("ann", "5", wanted=0, holding=("f", "g", "h"), in_all=5) == [], "to name an item is no way around"
+    assert desk.give("ben", wanted=9, in_all=9) == ["f", "g", "h"]
+
+
+def test_what_was_answered_leaves_room_for_more_and_what_a_tab_has_it_keeps(desk: Desk) -> None:
+    desk.ask(*"abcdefgh")
+    assert desk.give(wanted=3, in_all=3) == ["a", "b", "c"]
+    desk.say("ann", "a")
+    assert desk.give(wanted=3, holding=("b", "c"), in_all=3) == ["b", "c", "d"]
+    assert desk.give(wanted=3, holding=("b", "c", "d"), in_all=2) == ["b", "c", "d"]
+    desk.ask(*"ghi", asked_at=NOW)
+    assert desk.give("ann", "2", in_all=3) == ["g", "h"], "what a former queue asked for takes no room"
+    desk.ask(*"abcdefgh", asked_at=NOW)
+    assert desk.give(wanted=3, holding=("b", "c", "d"), now=NOW + 2 * LEASE, in_all=3) == ["b", "c", "d"], (
+        "lapsed, and still free"
+    )
+
+
+def test_a_damaged_segment_is_named_with_the_way_out(desk: Desk) -> None:
+    desk.ask("a")
+    desk.say("ann", "a")
+    desk.drain()
+    next(desk.segments.iterdir()).write_bytes(b"no parquet")
+    with pytest.raises(CurationError, match="segments cannot be read") as refused:
+        desk.board.standing("ann", now=NOW)
+    assert refused.value.fix is not None and "the next drain writes it again" in refused.value.fix
+
+
 def test_a_new_tab_gets_what_a_closed_one_of_the_same_annotator_has_once_there_is_nothing_else(desk: Desk) -> None:
     desk.ask("a", "b", "c")
     assert desk.give("ann", "1") == ["a", "b"]

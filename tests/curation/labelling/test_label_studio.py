@@ -235,6 +235,18 @@ def test_an_annotation_of_another_shape_is_told_or_taken_but_never_breaks(
     assert isinstance(answer.said, EventError) == (field == "result")
 
 
+def test_what_is_told_of_a_hostile_export_moves_no_terminal_and_breaks_nothing(log: FeedbackLog, tmp_path: Path) -> None:
+    painted = exported(1, annotation(1, "odd", id="\x1b[2J")) | {"id": "\x1b]0;title\x07"}
+    other = exported(2, annotation(2, "cat"), said=Task("\x1b[31m", "i", {"text": None}))
+    deep: Any = {}
+    for _ in range(400):
+        deep = {"a": deep}
+    told = refused(log, tmp_path, painted, other, exported(3, annotation(3, "positive")) | {"deep": deep})
+    assert told[1].startswith("task 1, annotation 1: label must be one of")
+    assert "task is nested too deeply" in told[3]
+    assert all(line.isprintable() for line in told)
+
+
 def test_of_many_wrong_answers_twenty_are_told_and_all_are_counted(log: FeedbackLog, tmp_path: Path) -> None:
     told = refused(log, tmp_path, *(exported(number, annotation(number, "odd")) for number in range(1, 31)))
     assert told[0].startswith("export.json: 30 of 30 answers are wrong")

@@ -20,7 +20,9 @@ def test_no_label_may_have_a_key_of_the_page_and_the_error_says_what_the_key_doe
     with pytest.raises(CurationError) as refused:
         key("negative", taken)
     assert refused.value.message == f"the key {taken!r} of label 'negative' is taken by the page: {RESERVED[taken]}"
-    assert refused.value.fix is not None and refused.value.fix.startswith("give 'negative' another key than s, u, p, g, b, j, k, h, ?")
+    assert refused.value.fix is not None and refused.value.fix.startswith(
+        "give 'negative' another key than s, u, p, g, b, j, k, h, ?"
+    )
 
 
 @pytest.mark.parametrize("wrong", ["N", "12", "", " ", "ä", "\n", "F1", "Tab", "é", "1\n"])

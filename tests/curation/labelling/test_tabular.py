@@ -100,6 +100,7 @@ def test_json_lines_of_another_shape_are_told(tmp_path: Path) -> None:
         '{"item_id": ["a"]}',
         '{"item_id": "a", "said": 5}',
         "{",
+        '{"item_id": "a", "fields": ' + '{"a":' * 400 + "1" + "}" * 401,
     ]
     told = [answer.said for answer in table_answers(tmp_path, "\n".join(lines), "a.jsonl")]
     assert [error.problem.partition(":")[0] for error in told if isinstance(error, EventError)] == [
@@ -109,4 +110,5 @@ def test_json_lines_of_another_shape_are_told(tmp_path: Path) -> None:
         "is missing",
         "must be an object",
         "is no valid JSON",
+        "is nested too deeply",
     ]
