@@ -55,9 +55,8 @@ class Leases:
         with self._translated():
             self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
             self._connection.execute("pragma journal_mode = wal")
-            self._connection.execute(
-                "pragma synchronous = off"
-            )  # of a killed process nothing is lost; a commit that waits for the disk holds up all who label
+            # A killed process loses nothing by it, a power cut some leases; waiting for the disk would hold up all who label.
+            self._connection.execute("pragma synchronous = off")
             self._connection.executescript(_SCHEMA)
             kept = self._connection.execute("select dataset, item_id, annotator, holder, until_at from lease").fetchall()
         for dataset, item, annotator, holder, until in kept:
