@@ -59,7 +59,14 @@ class Ended(Exception):
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    _hear_no_more()
     raise Ended
+
+
+def _hear_no_more() -> None:
+    """Who presses Ctrl-C twice ends it once."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def up(home: Home, wanted_port: int, wanted_feedback_port: int, tell: Callable[[str], None]) -> int:
@@ -109,8 +116,7 @@ def _up(home: Home, wanted_port: int, wanted_feedback_port: int, tell: Callable[
         tell("ending")
         return 0
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        _hear_no_more()
         for guardian in guardians:
             if guardian.stdin:
                 guardian.stdin.close()
