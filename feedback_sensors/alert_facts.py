@@ -105,7 +105,12 @@ def _look_at_one(
     read(
         name,
         "drift",
-        lambda: causes.of_drift(DriftBook(home.lake, name).newest(), alerted.predictions, with_texts=with_texts),
+        lambda: causes.of_drift(
+            DriftBook(home.lake, name).newest(),
+            PromotionLog(home.promotions, name).champion(),
+            alerted.predictions,
+            with_texts=with_texts,
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from curation.alerts.harmless import harmless
 from curation.freshness import Freshness
 from curation.ingestion.ledger import Entry
 from curation.looks import Look
-from curation.promotions import VERDICTS, Decision
+from curation.promotions import VERDICTS, Decision, ModelReference
 
 if TYPE_CHECKING:
     from curation.drift.kept import DayDrift
@@ -142,9 +142,12 @@ def of_look(look: Look | None, asset: str) -> list[Cause]:
     ]
 
 
-def of_drift(newest: "DayDrift | None", asset: str, *, with_texts: bool) -> list[Cause]:
-    """One where the newest judged day drifted from what the champion learned, naming the column that moved furthest."""
-    if newest is None or not newest.alarm:
+def of_drift(newest: "DayDrift | None", champion: ModelReference | None, asset: str, *, with_texts: bool) -> list[Cause]:
+    """One where the newest judged day drifted from what the champion learned, naming the column that moved furthest.
+
+    Against another champion it was never judged: the one who has come since is a new beginning.
+    """
+    if newest is None or not newest.alarm or (champion is not None and champion.version != newest.model_version):
         return []
     moved = newest.alarms
     names = ", ".join(harmless(column.name, 60) for column in moved[:5])

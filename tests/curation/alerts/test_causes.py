@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from curation.alerts.causes import FailedRun, of_freshness, of_refusals, of_runs, of_verdicts
+from curation.alerts.causes import FailedRun, of_drift, of_freshness, of_refusals, of_runs, of_verdicts
+from curation.drift.judging import ColumnDrift
+from curation.drift.kept import DayDrift
 from curation.feedback.log import FeedbackLog
 from curation.freshness import Freshness
 from curation.ingestion.ledger import Ledger
@@ -46,6 +48,20 @@ def test_a_refused_challenger_is_a_cause_until_one_is_let_through(world: World) 
     assert "points" in cause.told
     assert world.verdict(3, 800, 850).kind == "promoted"
     assert of_verdicts("reviews", world.promotions.decisions(), "sentiment_champion") == []
+
+
+def test_drift_is_over_when_its_day_ends_or_another_champion_has_come(world: World) -> None:
+    column = ColumnDrift(name="length", effect=0.4, limit=0.1, alarm=True, sentence="length drifted")
+    day = DayDrift(
+        dataset="reviews", day=TODAY, rows=1000, pooled_rows=1000, model_version=1, snapshot_version="v0001",
+        columns=[column], alarm=True, sentence=column.sentence,
+    )  # fmt: skip
+    world.first()
+    (cause,) = of_drift(day, world.promotions.champion(), "review_predictions", with_texts=False)
+    assert (cause.field, cause.told) == ("length", "1 of 1 columns moved in 1,000 rows: length")
+    assert of_drift(day.model_copy(update={"alarm": False}), world.promotions.champion(), "a", with_texts=False) == []
+    world.verdict(2, 800, 850)
+    assert of_drift(day, world.promotions.champion(), "a", with_texts=False) == []
 
 
 def test_a_late_source_is_one_cause_however_late_it_gets() -> None:
