@@ -118,10 +118,6 @@ class Board:
             )
             return [self._items[item].task for item in given]
 
-    def release(self, holder: str, item_ids: Sequence[str]) -> None:
-        """Let others have these items at once; those that the holder does not have stay as they are."""
-        self._leases.release(self.dataset, holder, item_ids)
-
     def take_back(self, annotator: str, holder: str, item_id: str, *, now: datetime) -> Task | None:
         """The task again in front of `holder`, after the annotator has withdrawn what they said of it.
 

@@ -113,15 +113,6 @@ def test_what_a_tab_no_longer_names_goes_to_the_next_person(desk: Desk) -> None:
     assert desk.give("ben", wanted=3) == ["a", "b", "d"]
 
 
-def test_released_items_are_free_at_once_but_only_by_their_holder(desk: Desk) -> None:
-    desk.ask("a", "b")
-    assert desk.give("ann") == ["a", "b"]
-    desk.board.release("ben/1", ["a", "b"])
-    assert desk.give("ben") == []
-    desk.board.release("ann/1", ["a"])
-    assert desk.give("ben") == ["a"]
-
-
 def test_a_lease_lapses_unless_it_is_renewed(desk: Desk) -> None:
     desk.ask("a", "b")
     assert desk.give("ann") == ["a", "b"]
@@ -175,7 +166,7 @@ def test_a_skip_answers_for_one_person_and_others_get_the_item_after_the_rest(de
     assert desk.give("ann", wanted=1) == ["a"]
     desk.say("ann", "a", "skip", reason="not sure")
     assert desk.give("ann", wanted=3) == ["b", "c"]
-    desk.board.release("ann/1", ["b", "c"])
+    desk.give("ann", "1", wanted=0)
     assert desk.give("ben", wanted=2) == ["b", "c"]
     assert desk.give("ben", wanted=3, holding=("b", "c")) == ["b", "c", "a"], "ann's lease on it does not keep it from others"
     standing = desk.board.standing("ann", now=NOW)
@@ -242,7 +233,7 @@ def test_a_second_opinion_is_asked_of_two_people_who_have_not_said_one(desk: Des
         desk.say(annotator, "b", at=ASKED_AT - SECOND)
     desk.ask("a", "b", "c", reasons=DISPUTED)
     assert desk.give("ann", wanted=3) == ["a", "c"]
-    desk.board.release("ann/1", ["a", "c"])
+    desk.give("ann", "1", wanted=0)
     assert desk.give("cleo", wanted=2) == ["a", "b"]
     assert desk.give("dora", wanted=2) == ["b", "c"]
     assert desk.give("emil") == []
