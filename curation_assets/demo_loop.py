@@ -30,6 +30,7 @@ from curation_assets.reviews.sample import Sample
 from curation_assets.reviews.sample_annotators import ACCURACIES, Asked, answers, post
 from curation_assets.reviews.sample_line import FORUM, write_line
 from curation_assets.runs import RunReport, retrain_dataset, run_dataset
+from resources.history import opened_history
 from resources.home import REPOSITORY, Home, now
 from resources.writer import WAIT_S
 
@@ -121,7 +122,7 @@ def _look(home: Home) -> tuple[Mapping[str, str] | None, str]:
     from curation_assets.build import retrain_clocks
 
     sensors, _ = retrain_clocks()
-    with dg.DagsterInstance.get() as instance:
+    with opened_history(home) as instance:
         looked = sensors[0].evaluate_tick(dg.build_sensor_context(instance=instance, resources={"home": home}))
     if not looked.run_requests:
         return None, looked.skip_message or "it says nothing"

@@ -30,6 +30,7 @@ from curation_assets.datasets import Declared, declared
 from curation_assets.loop import champion_told, feedback_waiting, new_labels, queue_told
 from curation_assets.steps import model_told, warehouse_epoch
 from feedback_sensors.decision import RETRAIN_TAG, counted
+from resources.history import opened_history
 from resources.home import Home, now, today
 from resources.warehouse import check_whole
 
@@ -153,7 +154,7 @@ def _is_cut_short(home: Home, name: str) -> bool:
     import dagster as dg
 
     verdict = PromotionLog(home.promotions, name).last_verdict()
-    with dg.DagsterInstance.get() as instance:
+    with opened_history(home) as instance:
         gave = instance.get_run_record_by_id(verdict.by.removeprefix("run ")) if verdict else None
         if gave is None or gave.dagster_run.status == dg.DagsterRunStatus.SUCCESS:
             return False
@@ -347,7 +348,7 @@ def _materialize(
     try:
         with (
             _printed_to(log),
-            dg.DagsterInstance.get() as instance,
+            opened_history(home) as instance,
             told_while(instance, run_id, tell) as progress,
         ):
             result = definitions.resolve_job_def(job_name).execute_in_process(

@@ -20,6 +20,7 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from curation.errors import CurationError
+from resources.history import make_history
 from resources.home import REPOSITORY, Home
 
 HOST = "127.0.0.1"
@@ -94,7 +95,7 @@ class Service:
 
 def _up(home: Home, wanted_port: int, wanted_feedback_port: int, tell: Callable[[str], None]) -> int:
     os.environ.update(home.environment())
-    _make_history(home)
+    make_history(home)
     port, feedback_port = free_port(wanted_port, tell), free_port(wanted_feedback_port, tell)
     dagster = ["dagster", "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-h", HOST, "-p", str(port)]
     feedback = ["curation_assets.cli", "serve", "--host", HOST, "--port", str(feedback_port), "--home", str(home.root)]
@@ -134,16 +135,6 @@ def _guarded(service: Service) -> subprocess.Popen[bytes]:
             cwd=REPOSITORY,
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
         )
-
-
-def _make_history(home: Home) -> None:
-    """Create Dagster's SQLite files where there are none: the four processes of a first start would corrupt them by making them at once."""
-    if (home.dagster / "schedules" / "schedules.db").exists():  # the last one made; importing Dagster costs 1.5 CPU s
-        return
-    from dagster import DagsterInstance
-
-    with DagsterInstance.get():
-        pass
 
 
 def _serve(services: list[Service], guardians: list[subprocess.Popen[bytes]], tell: Callable[[str], None]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from resources.home import Home
 from tests.browser.chromium import all_is_sent, looking_at, needs_chromium, shown_item, signed_in
@@ -111,6 +111,23 @@ def test_undo_takes_answers_back_and_shows_their_items_again(context: BrowserCon
     last = {row["item_id"]: (row["kind"], row["label"]) for row in said_by(home, "undoer")}
     assert last == {items[0]: ("label", "negative"), items[1]: ("label", "positive"), items[2]: ("withdraw", None)}
     assert shown_item(page) == items[2]  # it is still this annotator's to answer
+
+
+def test_an_answer_taken_back_stays_in_front_of_items_that_were_on_their_way(context: BrowserContext, address: str) -> None:
+    page = signed_in(context, address, "hasty")
+    first = shown_item(page)
+    held: list[Route] = []
+    page.route("**/items", lambda route: route.continue_() if held else held.append(route))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the page asks, holding the first item
+    page.wait_for_timeout(100)
+    page.keyboard.press("1")
+    all_is_sent(page)
+    without_it = held[0].fetch()
+    assert first not in {task["item_id"] for task in without_it.json()["tasks"]}
+    page.keyboard.press("u")
+    held[0].fulfill(response=without_it)
+    page.wait_for_timeout(500)
+    assert shown_item(page) == first
 
 
 def test_looking_back_shows_the_answer_and_another_one_replaces_it(context: BrowserContext, address: str, home: Home) -> None:

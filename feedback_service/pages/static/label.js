@@ -25,6 +25,7 @@ const state = {
   isAsking: false,
   isHeld: false, // no answer counts just now
   seen: null, // what the service said last
+  undos: 0, // how often answers were taken back
   today: 0, // yours, as the service counted them, and what was answered since
   shownAt: performance.now(),
 };
@@ -188,6 +189,7 @@ function undo() {
   const given = state.done.pop();
   if (!given) return;
   state.back = 0;
+  state.undos += 1;
   const { task } = given;
   const fields = { item_id: task.item_id, kind: "withdraw", source: "label-page", context: { queue: task.queue, reason: task.reason } };
   if (task.prediction_id) fields.prediction_id = task.prediction_id;
@@ -218,10 +220,11 @@ async function ask({ back } = {}) {
   state.isAsking = true;
   try {
     await outbox.flushed(); // what was answered must not come again
+    const { undos } = state;
     const holding = state.tasks.map((task) => task.item_id).slice(0, 20);
     const seen = await call(`/label/${dataset}/items`, { tab, wanted: AHEAD, holding, ...(back ? { back } : {}) });
     outbox.reached();
-    take(seen, holding);
+    if (undos === state.undos) take(seen, holding); // else it knows the item as answered that is back; the undo asks by itself
   } catch (error) {
     if (!outbox.missed(error)) tell(`No items came: ${error.message}`, "bad");
     if (!state.tasks.length) show();
