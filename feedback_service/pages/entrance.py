@@ -1,18 +1,34 @@
 """The entrance: the list of datasets, signing in and signing out. Who may come in is decided by `feedback_service.sessions`."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
+from curation.errors import CurationError
+from curation.labelling.board import Standing
+from curation.looks import Look, read_look
+from curation.promotions import ModelReference, PromotionLog
 from feedback_service.pages.site import Site
 from feedback_service.problems import Problem
 from feedback_service.sessions import COOKIE, LASTS, Caller
 
 FORM_BYTES = 10_000
+Known = TypeVar("Known")
+
+
+@dataclass(frozen=True)
+class InBrief:
+    """How a dataset stands for one person; None for what is not there yet, or damaged: the page that shows it whole says why."""
+
+    standing: Standing | None
+    look: Look | None  # the retrain sensor's last
+    champion: ModelReference | None
 
 
 def routes(site: Site) -> APIRouter:
@@ -22,7 +38,15 @@ def routes(site: Site) -> APIRouter:
 
     @router.get("/")
     async def get_datasets(caller: Visitor) -> Response:
-        return site.page(caller, "datasets.html")
+        told = {name: await asyncio.to_thread(in_brief, name, caller) for name in site.datasets}
+        return site.page(caller, "datasets.html", told=told)
+
+    def in_brief(name: str, caller: Caller) -> InBrief:
+        return InBrief(
+            _if_known(lambda: site.kept[name].board.standing(caller.name, now=site.service.clock())),
+            _if_known(lambda: read_look(site.home.feedback_looks, name)),
+            _if_known(lambda: PromotionLog(site.home.promotions, name).champion()),
+        )
 
     @router.get("/sign-in")
     async def get_sign_in(request: Request, next: str = "/") -> Response:
@@ -55,6 +79,13 @@ def routes(site: Site) -> APIRouter:
         return answer
 
     return router
+
+
+def _if_known(question: Callable[[], Known]) -> Known | None:
+    try:
+        return question()
+    except CurationError:
+        return None
 
 
 def _inside(path: str) -> str:

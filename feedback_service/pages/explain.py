@@ -85,5 +85,5 @@ def thread_of(told: Explanation) -> Thread:
         )
     else:
         taught = f"which learned this item as {own.label} from its own record"
-    sentence = f"Version {told.model.version} says {told.prediction.label}, {told.prediction.confidence:.0%} sure, {taught}."
+    sentence = f"Version {told.model.version}, {taught}, says {told.prediction.label}, {told.prediction.confidence:.0%} sure."
     return Thread(sentence, TONES[told.model.standing], STANDINGS[told.model.standing])

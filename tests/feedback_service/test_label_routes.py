@@ -18,7 +18,7 @@ TEXTS = [f"Review {number} <b>bold</b> & more" for number in range(60)]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("home")).prepare()
     asked(home, TEXTS)
     write_look(
@@ -34,6 +34,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             at=now(),
         ),
     )
+    return home
+
+
+@pytest.fixture(scope="module")
+def served(home: Home) -> Iterator[Served]:
     with serving(home.root) as running:
         yield running
 
@@ -68,6 +73,24 @@ def test_a_tab_gets_items_its_standing_and_the_sensors_words(served: Served) -> 
     assert told["standing"]["size"] == 60
     assert told["sensor"]["message"] == "37 of 100 new labels, 12 tied"
     assert (told["sensor"]["effective"], told["retrain_after"]) == (37, 100)
+
+
+def test_the_list_of_datasets_says_what_waits_and_a_damaged_look_hides_only_itself(home: Home, served: Served) -> None:
+    def told() -> str:
+        page = call(served.port, "GET", "/", headers=Tab(served.port, "zoe").headers | {"Accept": "text/html"}).raw.decode()
+        return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+    assert "37 of 100 new labels, 12 tied." in (whole := told())
+    assert re.search(r"items wait for your answer \d+ answered by you today 0", whole)
+    assert "model yet No" in whole
+    look = home.feedback_looks / "reviews.json"
+    written = look.read_bytes()
+    look.write_bytes(b"{")
+    try:
+        assert "items wait for your answer" in (damaged := told())
+        assert "12 tied" not in damaged
+    finally:
+        look.write_bytes(written)
 
 
 def test_a_text_is_escaped_and_what_is_hidden_stands_apart_from_it(served: Served) -> None:
