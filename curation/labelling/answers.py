@@ -64,6 +64,7 @@ class Answers:
     def load(self, item_ids: Collection[str], now: datetime) -> None:
         """Turn to these items, and to the day of `now` in UTC: all that the segments say, then `follow`. CurationError where one is damaged."""
         self._items, self._said, self._today = frozenset(item_ids), {}, {}
+        self._spoken_of.clear()
         self.day = now.astimezone(UTC).date()
         whole = _whole(covering_segments(self._segments))
         self._seq = whole[-1].last if whole else 0
@@ -75,7 +76,7 @@ class Answers:
                 told = f"the feedback in {self._segments} cannot be read: {str(error).splitlines()[0]}"
                 raise CurationError(told, "remove the damaged file: the next drain writes it again from the log") from error
             for row in said.to_pylist():
-                _keep_last(self._said.setdefault(row["item_id"], {}), row["annotator"], row)
+                self._hear(row)
         self.follow()
 
     def follow(self) -> set[str]:
@@ -89,7 +90,7 @@ class Answers:
             for row in rows.filter(pc.equal(rows["dataset"], self.dataset)).select(HEARD.names).cast(HEARD).to_pylist():
                 if row["item_id"] in self._items:
                     touched.add(row["item_id"])
-                    _keep_last(self._said.setdefault(row["item_id"], {}), row["annotator"], row)
+                    self._hear(row)
                 if begin <= row["occurred_at"] < end:
                     _keep_last(self._words_today(row["annotator"]), row["item_id"], row)
             self._seq = rows["seq"][-1].as_py()
@@ -97,6 +98,10 @@ class Answers:
     def spoken_of(self) -> Collection[str]:
         """The queue's items that somebody has said something of."""
         return self._said.keys()
+
+    def spoken_of_by(self, annotator: str) -> Collection[str]:
+        """The queue's items that the annotator has said something of."""
+        return self._spoken_of.get(annotator, ())
 
     def words(self, item_id: str) -> Mapping[str, Word]:
         """Annotator -> their last word on this item of the queue."""
@@ -111,7 +116,7 @@ class Answers:
         return sum(map(self.is_answer, self._words_today(annotator).values()))
 
     def _hear(self, row: dict[str, Any]) -> None:
-        _keep_last(self._said[row["item_id"]], row["annotator"], row)
+        _keep_last(self._said.setdefault(row["item_id"], {}), row["annotator"], row)
         self._spoken_of[row["annotator"]].add(row["item_id"])
 
     def _words_today(self, annotator: str) -> dict[str, Word]:

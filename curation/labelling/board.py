@@ -5,7 +5,7 @@ come from `answers`, leases from `leases`, and nothing is written but leases. Th
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -105,11 +105,10 @@ class Board:
             held = [item for item in dict.fromkeys(holding) if self._may_have(item, annotator, holder, now)]
             lapsed = [item for item in held if item not in theirs]
             kept = [item for item in held if item not in lapsed[room:]]
-            wanting = [item for item, lacking in self._lacking.items() if lacking and item not in held]
-            new = (item for item in wanting if self._may_have(item, annotator, holder, now))
+            new = (item for item in self._wanting(held) if self._may_have(item, annotator, holder, now))
             given = kept + self._first(new, min(wanted - len(kept), room - len(lapsed)))
             if not given:
-                elsewhere = (item for item in wanting if item in theirs and self._is_free(item, annotator, now))
+                elsewhere = (item for item in self._wanting(held) if item in theirs and self._is_free(item, annotator, now))
                 given = self._first(elsewhere, wanted)
             had = {lease.item_id for lease in leased if lease.holder == holder}
             self._grant(given, annotator, holder, now)
@@ -118,25 +117,14 @@ class Board:
             )
             return [self._items[item].task for item in given]
 
-    def take_back(self, annotator: str, holder: str, item_id: str, *, now: datetime) -> Task | None:
-        """The task again in front of `holder`, after the annotator has withdrawn what they said of it.
-
-        None where it is of no use: it is of no current queue, the withdrawal has not come in, or others answer it by now.
-        """
-        with self._lock:
-            self._follow(now)
-            if not self._is_free(item_id, annotator, now):
-                return None
-            self._grant([item_id], annotator, holder, now)
-            return self._items[item_id].task
-
     def standing(self, annotator: str, *, now: datetime) -> Standing:
         """How the queue stands for the annotator now."""
         with self._lock:
             self._follow(now)
             done = list(self._lacking.values()).count(0)
             answered = skipped = elsewhere = 0
-            for item in {*self._answers.spoken_of(), *self._leases.items(self.dataset)}:  # all others are open to everybody
+            # All items but these, and those that are done, are open to the annotator.
+            for item in {*self._answers.spoken_of_by(annotator), *self._leases.items(self.dataset)}:
                 if self._lacking.get(item, 0) and not self._is_free(item, annotator, now):
                     said = self._answers.words(item).get(annotator)
                     answered += said is not None and self._answers.is_answer(said)
@@ -190,18 +178,22 @@ class Board:
             (skipped if self._was_skipped(item) else chosen).append(item)
         return [*chosen, *skipped][: max(0, count)]
 
+    def _wanting(self, held: Collection[str]) -> Iterator[str]:
+        """The items that still want an answer, by rank, but for `held`."""
+        return (item for item, lacking in self._lacking.items() if lacking and item not in held)
+
     def _may_have(self, item: str, annotator: str, holder: str, now: datetime) -> bool:
         """Whether the item is free for the annotator and in no other tab of theirs."""
-        leases = self._leases.of_item(self.dataset, item, now)
-        in_another_tab = any(lease.annotator == annotator and lease.holder != holder for lease in leases)
-        return not in_another_tab and self._is_free(item, annotator, now)
+        return self._is_free(item, annotator, now) and not any(
+            lease.annotator == annotator and lease.holder != holder for lease in self._leases.of_item(self.dataset, item, now)
+        )
 
     def _is_free(self, item: str, annotator: str, now: datetime) -> bool:
         """Whether the annotator has not spoken of the item, and those who have it leave an answer to give."""
         lacking = self._lacking.get(item, 0)
         if not lacking or self._has_spoken(item, annotator):
             return False
-        others = {lease.annotator for lease in self._leases.of_item(self.dataset, item, now)} - {annotator}
+        others = (lease.annotator for lease in self._leases.of_item(self.dataset, item, now) if lease.annotator != annotator)
         return sum(not self._has_spoken(item, other) for other in others) < lacking
 
     def _has_spoken(self, item: str, annotator: str) -> bool:

@@ -32,14 +32,13 @@ HANDS = 3
 
 
 class Asked(BaseModel):
-    """What a tab asks for: as many items in all, of which it shows or holds some; `back` is one whose answer was undone."""
+    """What a tab asks for: as many items in all, of which it shows or holds some."""
 
     model_config = ConfigDict(extra="forbid")
 
     tab: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
     wanted: int = Field(ge=0, le=AHEAD_AT_MOST)
     holding: list[Annotated[str, Field(max_length=1_000)]] = Field(default_factory=list, max_length=AHEAD_AT_MOST + 1)
-    back: str | None = Field(default=None, max_length=1_000)
 
 
 def routes(site: Site) -> APIRouter:
@@ -63,8 +62,6 @@ def routes(site: Site) -> APIRouter:
     def answered(dataset: str, caller: Caller, asked: Asked) -> bytes:
         board, now = site.kept[dataset].board, site.service.clock()
         holder = f"{caller.name}/{asked.tab}"
-        if asked.back is not None:
-            board.take_back(caller.name, holder, asked.back, now=now)
         standing = board.standing(caller.name, now=now)
         share = min(AHEAD_AT_MOST, max(2, standing.open // TABS))
         wanted = min(asked.wanted, share)

@@ -1,7 +1,5 @@
 """Nothing that was answered is lost or doubled: the service away, the tab closed, the session ended, a lease lapsed."""
 
-import contextlib
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from resources.home import Home, now
 from tests.browser.chromium import all_is_sent, looking_at, needs_chromium, shown_item, signed_in
 from tests.feedback_service.pages_world import asked, said_by
 from tests.feedback_service.serving import begun, call, event, serving
+from tests.serving import free_port
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 TEXTS = [f"This is review {number} of a toaster." for number in range(100)]
@@ -35,11 +34,6 @@ def home(tmp_path: Path) -> Home:
     home = Home(tmp_path).prepare()
     asked(home, TEXTS)
     return home
-
-
-def free_port() -> int:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        return int(taken.getsockname()[1])
 
 
 def test_labels_given_while_the_service_is_away_arrive_once_it_is_back(context: BrowserContext, home: Home) -> None:
@@ -82,6 +76,34 @@ def test_answers_in_a_closed_tab_are_sent_when_it_is_opened_again(context: Brows
     assert said_by(home, "bert") == []
 
 
+def test_no_item_is_asked_for_while_answers_wait_so_none_comes_twice(context: BrowserContext, home: Home) -> None:
+    with serving(home.root) as served:
+        page = signed_in(context, served.address, "anna")
+        first = shown_item(page)
+        page.route("**/v1/feedback", lambda route: route.abort())
+        page.keyboard.press("1")
+        page.reload()
+        expect(page.locator("#item")).to_contain_text("No connection")
+        page.unroute("**/v1/feedback")
+        assert shown_item(page) != first
+
+
+def test_a_tab_that_takes_back_more_than_it_may_hold_leaves_the_rest_to_others(context: BrowserContext, home: Home) -> None:
+    with serving(home.root) as served:
+        page = signed_in(context, served.address, "anna")
+        for key in ["1"] * 20 + ["u"] * 20:
+            shown_item(page)
+            page.keyboard.press(key)
+        all_is_sent(page)
+        page.route("**/items", lambda route: route.abort())
+        assert context.browser is not None
+        other = signed_in(context.browser.new_context(), served.address, "bert")
+        of_bert = shown_item(other)
+        for _ in range(20):
+            page.keyboard.press("2")
+        assert page.locator("#item").get_attribute("data-item") != of_bert
+
+
 def test_a_session_that_ends_in_mid_labelling_keeps_the_answers_until_the_next_one(context: BrowserContext, home: Home) -> None:
     token = tokens_of(home).make("anna", "annotator", now())
     with serving(home.root) as served:
@@ -104,8 +126,10 @@ def test_an_answer_under_a_lapsed_lease_is_kept_and_an_item_that_went_away_is_to
         page = signed_in(context, served.address, "anna")
         item = shown_item(page)
         assert call(served.port, "POST", "/v1/feedback", event(item_id=item, annotator="bert")).status == 201
+        page.keyboard.press("s")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as when the tab is looked at again
         expect(page.locator("#told")).to_contain_text("went elsewhere meanwhile")
+        expect(page.get_by_role("dialog")).to_be_hidden()  # it asked why the former item is skipped
         assert shown_item(page) != item
         expect(
             page.get_by_role("button", name="Negative")

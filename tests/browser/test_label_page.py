@@ -89,7 +89,7 @@ def test_a_skip_is_no_answer_of_today_and_taking_one_back_leaves_the_count(conte
     all_is_sent(page)
     page.route("**/items", lambda route: route.abort())  # what the page counts itself
     left = int(page.locator("#open").inner_text())
-    for keys, today, change in (("s1", "1", -1), ("2", "2", -2), ("u", "1", -1), ("u", "1", 0)):
+    for keys, today, change in (("s1", "1", -1), ("p1", "2", -1), ("2", "3", -2), ("u", "2", -1), ("u", "1", 0)):
         for key in keys:
             page.keyboard.press(key)
         expect(page.locator("#today")).to_have_text(today)
@@ -113,21 +113,52 @@ def test_undo_takes_answers_back_and_shows_their_items_again(context: BrowserCon
     assert shown_item(page) == items[2]  # it is still this annotator's to answer
 
 
-def test_an_answer_taken_back_stays_in_front_of_items_that_were_on_their_way(context: BrowserContext, address: str) -> None:
+def test_what_is_said_while_items_are_on_their_way_counts_once_and_an_undo_stays_in_front(
+    context: BrowserContext, address: str
+) -> None:
     page = signed_in(context, address, "hasty")
-    first = shown_item(page)
+    shown_item(page)
+    left = int(page.locator("#open").inner_text())
     held: list[Route] = []
     page.route("**/items", lambda route: route.continue_() if held else held.append(route))
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the page asks, holding the first item
-    page.wait_for_timeout(100)
+    with page.expect_request("**/items"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     page.keyboard.press("1")
-    all_is_sent(page)
-    without_it = held[0].fetch()
-    assert first not in {task["item_id"] for task in without_it.json()["tasks"]}
+    second = shown_item(page)
+    page.keyboard.press("2")
     page.keyboard.press("u")
-    held[0].fulfill(response=without_it)
-    page.wait_for_timeout(500)
-    assert shown_item(page) == first
+    expect(page.locator("#waiting")).to_contain_text("3 answers wait")  # one request at a time
+    held[0].continue_()
+    all_is_sent(page)
+    assert shown_item(page) == second
+    expect(page.locator("#today")).to_have_text("1")
+    expect(page.locator("#open")).to_have_text(str(left - 1))
+
+
+def test_who_is_through_before_the_next_items_come_is_told_so_and_gets_them_at_once(
+    context: BrowserContext, address: str
+) -> None:
+    page = signed_in(context, address, "quick")
+    shown_item(page)
+    page.route("**/items", lambda route: route.abort())
+    for _ in range(12):
+        page.keyboard.press("1")
+    expect(page.locator("#item")).to_contain_text("No connection")
+    page.unroute("**/items")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    shown_item(page)
+
+
+def test_a_script_that_came_late_dates_no_answer_into_the_past(context: BrowserContext, address: str) -> None:
+    page = context.new_page()
+    held: list[Route] = []
+    page.route("**/site.js", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/site.js"):
+        page.goto(f"{address}/label/reviews", wait_until="commit")
+    page.wait_for_timeout(300)
+    came_at = page.evaluate("Date.now()")
+    held[0].continue_()
+    assert page.evaluate("import('/static/site.js').then(site => site.clock())") >= came_at
 
 
 def test_looking_back_shows_the_answer_and_another_one_replaces_it(context: BrowserContext, address: str, home: Home) -> None:
@@ -142,6 +173,12 @@ def test_looking_back_shows_the_answer_and_another_one_replaces_it(context: Brow
     assert shown_item(page) == present
     all_is_sent(page)
     assert [(row["item_id"], row["label"]) for row in said_by(home, "reviser")] == [(first, "negative"), (first, "neutral")]
+    page.keyboard.press("3")
+    page.keyboard.press("p")
+    page.keyboard.press("p")
+    page.keyboard.press("1")
+    page.keyboard.press("u")
+    assert shown_item(page) == first, "an undo takes back what was said last"
 
 
 def test_skipping_asks_why_and_a_label_key_means_nothing_meanwhile(context: BrowserContext, address: str, home: Home) -> None:

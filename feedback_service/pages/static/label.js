@@ -3,8 +3,9 @@ import { annotator, call, clock, dataset, newEvent, tell } from "./site.js";
 import { Outbox, tellOutage } from "./outbox.js";
 
 const AHEAD = 12; // items in this tab: the next one is always here already
+const HELD_AT_MOST = 20; // with those that came back by undo: the service lets a tab name no more
 const UNDOABLE = 20;
-const HELD_MS = 700; // longer than it takes to press a key that one has begun to press
+const PAUSE_MS = 700; // longer than it takes to press a key that one has begun to press
 const LOOK_AGAIN_MS = 20_000; // progress, and leases that would lapse
 const at = (id) => document.getElementById(id);
 const itemPanel = at("item");
@@ -19,18 +20,18 @@ addEventListener("pagehide", () => (sessionStorage.tab = tab));
 
 const state = {
   tasks: [], // the first one is shown
-  done: [], // { task, kind, label, reason }, oldest first, at most UNDOABLE
+  done: [], // { task, kind, label, reason }, the last one said last, at most UNDOABLE
   back: 0, // how far back we look: 0 is the present item, 1 the last answered one
   isRevealed: false,
-  isAsking: false,
-  isHeld: false, // no answer counts just now
+  isAskDue: false,
+  pause: 0, // a timer, until which no answer counts
   seen: null, // what the service said last
-  undos: 0, // how often answers were taken back
   today: 0, // yours, as the service counted them, and what was answered since
+  open: 0, // likewise
   shownAt: performance.now(),
 };
 const guessSeen = new Set(); // ids of items: what was seen once stays seen, after an undo as well
-const outbox = new Outbox({ dataset, annotator, changed: showConnection });
+const outbox = new Outbox({ dataset, annotator, changed: showConnection, ask: askIfDue });
 
 // ---- what is on the page ----
 
@@ -56,7 +57,7 @@ function show() {
 function showAnswer() {
   const answered = state.back ? state.done.at(-state.back) : null;
   for (const button of answerButtons) {
-    button.disabled = !current() || state.isHeld;
+    button.disabled = !current() || Boolean(state.pause);
     if (answered) button.setAttribute("aria-pressed", String(button.dataset.label === answered.label));
     else button.removeAttribute("aria-pressed");
   }
@@ -104,7 +105,7 @@ function showEnd() {
 }
 
 function endOf(standing) {
-  if (!standing) return outbox.isCut ? ["No connection", "Items come as soon as the service can be reached."] : ["Looking for items …", ""];
+  if (!standing || state.open > 0) return outbox.isCut ? ["No connection", "Items come as soon as the service can be reached."] : ["Looking for items …", ""];
   if (standing.queue === null) {
     return ["There is no queue yet", `The first run makes it: uv run curation run ${dataset}. This page notices by itself.`];
   }
@@ -121,7 +122,7 @@ function showProgress() {
   const seen = state.seen;
   if (!seen) return;
   at("today").textContent = state.today.toLocaleString();
-  at("open").textContent = Math.max(0, seen.standing.open - seen.answeredSince).toLocaleString();
+  at("open").textContent = Math.max(0, state.open).toLocaleString();
   const sensor = seen.sensor;
   const hasCount = sensor?.effective != null;
   at("to-retrain").textContent = hasCount ? Math.max(0, sensor.threshold - sensor.effective).toLocaleString() : "–";
@@ -146,13 +147,14 @@ function showConnection() {
     strangers.length ? `Answers of ${strangers.join(", ")} wait here too: they go when that name signs in.` : "",
   ].join(" ");
   tellOutage(at("connection"), outbox);
+  if (!current()) showEnd();
 }
 
 // ---- what the reader does ----
 
 function answer(kind, { label, reason } = {}) {
   const task = current();
-  if (!task || state.isHeld) return;
+  if (!task || state.pause) return;
   const context = {
     queue: task.queue,
     reason: task.reason,
@@ -167,38 +169,38 @@ function answer(kind, { label, reason } = {}) {
   outbox.put(newEvent(fields));
   const given = { task, kind, label, reason };
   if (state.back) {
-    state.done.splice(-state.back, 1, given);
+    count(+1, ...state.done.splice(-state.back, 1));
     state.back = 0;
   } else {
     state.tasks.shift();
-    state.done = [...state.done, given].slice(-UNDOABLE);
-    count(+1, given);
   }
+  state.done = [...state.done, given].slice(-UNDOABLE);
+  count(-1, given);
   guessSeen.add(task.item_id);
   at("last").textContent = [`You said ${said(given)}`, ...revealedOf(task)].join(" · ");
   show();
   if (state.tasks.length <= AHEAD / 2) ask();
 }
 
+/** One item more is open to me, or one less, as it was answered or skipped. */
 function count(change, { kind }) {
-  if (kind !== "skip") state.today += change;
-  if (state.seen) state.seen.answeredSince += change;
+  state.open += change;
+  if (kind !== "skip") state.today -= change;
 }
 
 function undo() {
   const given = state.done.pop();
   if (!given) return;
   state.back = 0;
-  state.undos += 1;
   const { task } = given;
   const fields = { item_id: task.item_id, kind: "withdraw", source: "label-page", context: { queue: task.queue, reason: task.reason } };
   if (task.prediction_id) fields.prediction_id = task.prediction_id;
   outbox.put(newEvent(fields));
-  state.tasks = [task, ...state.tasks.filter((other) => other.item_id !== task.item_id)];
-  count(-1, given);
+  state.tasks = [task, ...state.tasks.filter((other) => other.item_id !== task.item_id)].slice(0, HELD_AT_MOST);
+  count(+1, given);
   at("last").textContent = `Taken back: ${said(given)}`;
   show();
-  outbox.flushed().then(() => ask({ back: task.item_id }));
+  ask();
 }
 
 function lookBack(steps) {
@@ -215,42 +217,46 @@ function reveal() {
 
 // ---- the next items ----
 
-async function ask({ back } = {}) {
-  if (state.isAsking && !back) return;
-  state.isAsking = true;
-  try {
-    await outbox.flushed(); // what was answered must not come again
-    const { undos } = state;
-    const holding = state.tasks.map((task) => task.item_id).slice(0, 20);
-    const seen = await call(`/label/${dataset}/items`, { tab, wanted: AHEAD, holding, ...(back ? { back } : {}) });
-    outbox.reached();
-    if (undos === state.undos) take(seen, holding); // else it knows the item as answered that is back; the undo asks by itself
-  } catch (error) {
-    if (!outbox.missed(error)) tell(`No items came: ${error.message}`, "bad");
-    if (!state.tasks.length) show();
-  } finally {
-    state.isAsking = false;
-  }
+function ask() {
+  state.isAskDue = true;
+  outbox.flush();
 }
 
-function take(seen, asked) {
-  const answered = new Set(state.done.map(({ task }) => task.item_id));
-  const given = new Map(seen.tasks.map((task) => [task.item_id, task]));
+/** Ask where that is due, and tell whether it was. The outbox calls it once all is sent, and sends nothing meanwhile. */
+async function askIfDue() {
+  if (!state.isAskDue) return false;
+  state.isAskDue = false; // it may become due again while this one is under way
+  const { today, open } = state;
+  const holding = state.tasks.map((task) => task.item_id);
+  let seen;
+  try {
+    seen = await call(`/label/${dataset}/items`, { tab, wanted: AHEAD, holding });
+  } catch (error) {
+    state.isAskDue = true;
+    throw error;
+  }
+  state.seen = seen;
+  state.today += seen.standing.today - today; // and what was said since it was asked
+  state.open += seen.standing.open - open;
+  take(seen.tasks, holding);
+  return true;
+}
+
+/** What was held and is not given has gone; what is new comes after the rest. */
+function take(tasks, held) {
   const had = current();
-  const isOurs = (task) => given.has(task.item_id) || !asked.includes(task.item_id);
-  const kept = state.tasks.filter(isOurs);
-  for (const task of kept) given.delete(task.item_id);
-  state.tasks = [...kept, ...[...given.values()].filter((task) => !answered.has(task.item_id))];
-  state.seen = { ...seen, answeredSince: 0 };
-  state.today = seen.standing.today;
-  for (const event of outbox.events()) count(event.kind === "withdraw" ? -1 : +1, event); // the service has not counted them
+  const given = new Set(tasks.map((task) => task.item_id));
+  const kept = state.tasks.filter(({ item_id }) => given.has(item_id) || !held.includes(item_id));
+  const known = new Set([...held, ...kept.map((task) => task.item_id)]);
+  state.tasks = [...kept, ...tasks.filter((task) => !known.has(task.item_id))].slice(0, HELD_AT_MOST);
   if (had && !state.back && state.tasks[0]?.item_id !== had.item_id) {
     tell("That item went elsewhere meanwhile (somebody else, or another tab of yours); here is another one.");
-    state.isHeld = true; // a key that is on its way was meant for the item that has gone
-    setTimeout(() => {
-      state.isHeld = false;
+    skipDialog.close();
+    clearTimeout(state.pause); // a key that is on its way was meant for the item that has gone
+    state.pause = setTimeout(() => {
+      state.pause = 0;
       showAnswer();
-    }, HELD_MS);
+    }, PAUSE_MS);
   }
   if (!had || current()?.item_id !== had.item_id) show();
   else showProgress();
@@ -303,6 +309,5 @@ document.addEventListener("visibilitychange", () => document.hidden || ask());
 if (matchMedia("(max-width: 56rem)").matches) document.querySelector(".guidelines").open = false;
 
 showConnection();
-outbox.flush();
 ask();
 itemPanel.focus();

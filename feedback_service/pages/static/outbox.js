@@ -1,5 +1,5 @@
 // What was answered and is not yet with the service: kept in the browser, sent until it is acknowledged, never dropped in silence.
-import { send, signInPath, tell } from "./site.js";
+import { Refused, send, signInPath, tell } from "./site.js";
 
 const AT_ONCE = 200; // events in one request
 const FIRST_WAIT_MS = 500;
@@ -10,6 +10,7 @@ export class Outbox {
   #prefix;
   #all;
   #changed;
+  #ask;
   #wait = FIRST_WAIT_MS;
   #flushing = null;
   #timer = 0;
@@ -18,10 +19,12 @@ export class Outbox {
   isCut = false;
   isSignedOut = false;
 
-  constructor({ dataset, annotator, changed }) {
+  /** `ask`, where given, puts a question to the service once all is sent; it resolves to whether there was one. */
+  constructor({ dataset, annotator, changed, ask = async () => false }) {
     this.#all = `curation/outbox/${dataset}/`;
     this.#prefix = `${this.#all}${annotator}/`;
     this.#changed = changed;
+    this.#ask = ask;
     addEventListener("online", () => this.flush());
     addEventListener("storage", () => changed());
     addEventListener("beforeunload", (leaving) => this.#memory.size + this.#refusedHere.length && leaving.preventDefault());
@@ -61,22 +64,16 @@ export class Outbox {
     return this.#flushing;
   }
 
-  /** Resolves when nothing is on its way. */
-  flushed() {
-    return this.#flushing ?? Promise.resolve();
-  }
-
-  /** The service answered something else than events. */
-  reached() {
-    const isNews = this.isCut || this.isSignedOut;
+  #reached() {
     this.isCut = this.isSignedOut = false;
     this.#wait = FIRST_WAIT_MS;
-    if (isNews) this.flush();
     this.#changed();
+    return true;
   }
 
   /** A request failed: come back later, or once the reader has signed in. Returns whether it may pass by itself. */
-  missed(error) {
+  #missed(error) {
+    if (!(error instanceof Refused)) throw error;
     if (!(error.isSignedOut || error.isPassing)) return false;
     this.isSignedOut = error.isSignedOut;
     this.isCut = !error.isSignedOut;
@@ -87,9 +84,22 @@ export class Outbox {
     return true;
   }
 
+  /** One request at a time: what the service answers holds for all that was said before, and for nothing said since. */
   async #sendAll() {
-    for (let events = this.events(); events.length; events = this.events()) {
-      if (!(await this.#sendSome(events.slice(0, AT_ONCE)))) return;
+    for (let goesOn = true; goesOn; ) {
+      const events = this.events().slice(0, AT_ONCE);
+      goesOn = await (events.length ? this.#sendSome(events) : this.#askSome());
+    }
+  }
+
+  async #askSome() {
+    try {
+      const hasAsked = await this.#ask();
+      this.#reached(); // or there is nothing to reach it for: another tab may have sent what waited
+      return hasAsked;
+    } catch (error) {
+      if (!this.#missed(error)) tell(error.message, "bad");
+      return false;
     }
   }
 
@@ -98,8 +108,7 @@ export class Outbox {
     try {
       await send(events);
     } catch (error) {
-      if (!("status" in error)) throw error;
-      if (this.missed(error)) return false;
+      if (this.#missed(error)) return false;
       if (events.length === 1) return await this.#settle(events[0], error);
       for (const event of events) {
         if (!(await this.#sendSome([event]))) return false; // a list enters whole or not at all: find the one
@@ -107,10 +116,7 @@ export class Outbox {
       return true;
     }
     for (const event of events) this.#forget(event);
-    this.isCut = this.isSignedOut = false;
-    this.#wait = FIRST_WAIT_MS;
-    this.#changed();
-    return true;
+    return this.#reached();
   }
 
   /** One event that is refused: sent without its time where only that was wrong, as after a clock was set; else set aside. */

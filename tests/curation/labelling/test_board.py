@@ -173,15 +173,13 @@ def test_a_skip_answers_for_one_person_and_others_get_the_item_after_the_rest(de
     assert (standing.skipped_by_you, standing.answered, standing.leased_to_others, standing.today) == (1, 0, 2, 0)
 
 
-def test_who_withdraws_gets_the_item_again_at_once_and_nobody_in_between(desk: Desk) -> None:
+def test_who_withdraws_keeps_the_item_and_nobody_gets_it_in_between(desk: Desk) -> None:
     desk.ask("a", "b")
     assert desk.give("ann", wanted=1) == ["a"]
     desk.say("ann", "a")
     assert desk.give("ann", wanted=1, holding=("a",)) == ["b"]
     desk.say("ann", "a", "withdraw", at=NOW + SECOND)
     assert desk.give("ben", now=NOW + SECOND) == [], "a is ann's still, for as long as her lease would have stood"
-    task = desk.board.take_back("ann", "ann/1", "a", now=NOW + SECOND)
-    assert task is not None and task.fields["text"] == "the text of a"
     assert desk.give("ann", wanted=2, holding=("a", "b"), now=NOW + SECOND) == ["a", "b"]
     assert desk.board.standing("ann", now=NOW + SECOND).today == 0
 
@@ -194,16 +192,8 @@ def test_an_undo_after_the_lease_finds_the_item_only_where_nobody_has_it_yet(des
         desk.say("ann", item)
         desk.say("ann", item, "withdraw", at=later)
     assert desk.give("ben", wanted=1, now=later) == ["a"]
-    assert desk.board.take_back("ann", "ann/1", "a", now=later) is None
-    assert desk.board.take_back("ann", "ann/1", "b", now=later) is not None
+    assert desk.give("ann", holding=("a", "b"), now=later) == ["b"]
     assert desk.give("ben", holding=("a",), now=later) == ["a"]
-
-
-def test_nothing_is_taken_back_that_stands_answered_or_that_no_queue_asks_for(desk: Desk) -> None:
-    desk.ask("a", "b")
-    desk.say("ann", "a")
-    desk.say("ben", "b")
-    assert [desk.board.take_back("ann", "ann/1", item, now=NOW) for item in ("a", "b", "c")] == [None, None, None]
 
 
 def test_a_withdrawal_opens_the_item_for_others_once_the_lease_is_over(desk: Desk) -> None:
