@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +27,14 @@ import pyarrow.parquet as pq
 
 from benchmarks.loop import ITEMS, with_history
 from benchmarks.measuring import printed
+from curation.feedback.curated import CuratedFeedback, Sources
 from curation.feedback.events import prediction_id_of
 from curation.feedback.log import FeedbackLog
+from curation.feedback.segments import segment_files
 from curation.label_queue import SHOWN, LabelQueue
 from curation.learning.selection import CHOSEN
 from curation.predictions import SCHEMA, PredictionStore
+from curation_assets.datasets import declared
 from resources.home import REPOSITORY, Home, now, today
 
 ANNOTATORS = 50
@@ -40,6 +43,9 @@ THINKING_S = 0.5  # between decisions: twice as fast as the fastest people
 KEYS = 100
 EVENTS = 1_000_000
 LOOKS = 10
+START_S = 15.0
+PAGES = ["/", "/label/reviews", "/label/reviews/conflicts", "/predictions/reviews", "/loop/reviews"]
+ITEMS_PATH, ASKED = "/label/reviews/items", {"tab": "a", "wanted": 12, "holding": []}
 MODEL = "ab" * 32  # the model of benchmarks.loop's predictions
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 SERVICE = """
@@ -111,13 +117,16 @@ class Session:
         answer = self.connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
 
-    def get(self, path: str) -> tuple[float, bytes]:
-        """Seconds until the whole page was there, and the page. RuntimeError for anything but 200."""
+    def get(self, path: str) -> tuple[float, bytes, bool]:
+        """Seconds until the whole page was there, the page, and whether it is the one that says what is still being read.
+
+        RuntimeError for any other refusal.
+        """
         began_s = time.perf_counter()
-        status, _, raw = self._asked("GET", path, None, {**self.headers, "Accept": "text/html"})
-        if status != 200:
+        status, headers, raw = self._asked("GET", path, None, {**self.headers, "Accept": "text/html"})
+        if status != 200 and "refresh" not in headers:
             raise RuntimeError(f"GET {path}: {status} {raw[:300]!r}")
-        return time.perf_counter() - began_s, raw
+        return time.perf_counter() - began_s, raw, status != 200
 
     def post(self, path: str, body: object) -> tuple[float, dict[str, object]]:
         """Seconds until the answer was there, and the answer. RuntimeError for a refusal."""
@@ -267,27 +276,45 @@ def with_predictions(home: Home, count: int) -> None:
         pq.write_table(pa.table(columns, schema=SCHEMA), part, compression="zstd")
 
 
+def curate(home: Home) -> None:
+    """A generation of all that was said, as a run makes it."""
+    policy = declared("reviews").policy
+    with FeedbackLog(home.feedback_log, home.subject_key()) as log:
+        nothing = pa.table({"item_id": pa.array([], pa.string())})
+        predictions = PredictionStore(home.predictions, "reviews")
+        sources = Sources(segment_files(home.feedback_segments), predictions, nothing, log.head())
+    CuratedFeedback(home.lake, "reviews").write(sources, policy.labels, policy.test_from)
+
+
+def looked_at(home: Home, which: str) -> list[list[object]]:
+    """Waits for each page: the longest from the start on, while the service reads what it keeps, and the median of later ones."""
+    rows: list[list[object]] = []
+    with serving(home) as port:
+        began_s = time.monotonic()
+        session, waits_s, read_s = Session(port, "anna"), defaultdict[str, list[float]](list), 0.0
+        while time.monotonic() - began_s < START_S:
+            for path in PAGES:
+                wait_s, _, is_reading = session.get(path)
+                waits_s[path].append(wait_s)
+                read_s = time.monotonic() - began_s if is_reading else read_s
+            waits_s[ITEMS_PATH].append(session.post(ITEMS_PATH, ASKED)[0])
+        for path, waited_s in waits_s.items():
+            later_s = [session.post(path, ASKED)[0] if path == ITEMS_PATH else session.get(path)[0] for _ in range(LOOKS)]
+            rows.append([f"{which}, {path}: longest of {len(waited_s)} in {START_S:.0f} s, ms", 1e3 * max(waited_s), "300"])
+            rows.append([f"{which}, {path}: median of {LOOKS} later, ms", 1e3 * statistics.median(later_s), "300"])
+    return [*rows, [f"{which}: pages tell that feedback is still being read until, s", read_s, ""]]
+
+
 def pages() -> list[list[object]]:
-    """Seconds of server time of every page with a million events behind it: the first look, and the median of later ones."""
+    """Seconds of server time of every page with a million events behind it, from the start of the service on."""
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder)).prepare()
         with_history(home, EVENTS)
         with_queue(home, 200)
         with_predictions(home, ITEMS)
-        rows: list[list[object]] = []
-        with serving(home) as port:
-            session = Session(port, "anna")
-            for path in ("/label/reviews", "/label/reviews/conflicts", "/predictions/reviews", "/loop/reviews"):
-                waits_s = [session.get(path)[0] for _ in range(LOOKS + 1)]
-                rows.append([f"{path}: first look, ms", 1e3 * waits_s[0], ""])
-                rows.append([f"{path}: median of {LOOKS} more, ms", 1e3 * statistics.median(waits_s[1:]), "300"])
-            asked = {"tab": "a", "wanted": 12, "holding": []}
-            waits_s = [session.post("/label/reviews/items", asked)[0] for _ in range(LOOKS + 1)]
-            rows.append(["items for the labelling page: first, ms", 1e3 * waits_s[0], "300"])
-            rows.append(
-                [f"items for the labelling page: median of {LOOKS} more, ms", 1e3 * statistics.median(waits_s[1:]), "300"]
-            )
-        return rows
+        uncurated = looked_at(home, "no run yet")
+        curate(home)
+        return [*uncurated, *looked_at(home, "curated")]
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 def history(count: int) -> Iterator[list[Event]]:
-    """`count` events of 40 annotators on ITEMS items, in lists of AT_ONCE."""
+    """`count` events of 40 annotators on ITEMS items, in lists of AT_ONCE: others on each round, every seventh time of another mind."""
     for first in range(0, count, AT_ONCE):
         yield [
             Event(
@@ -47,8 +47,8 @@ def history(count: int) -> Iterator[list[Event]]:
                 prediction_id=prediction_id_of("reviews", f"{number * 7919 % ITEMS:064x}", "ab" * 32, "text"),
                 item_id=None,
                 kind="label",
-                label=LABELS[number % 3],
-                annotator=f"annotator-{number % 40}",
+                label=LABELS[(number + (number // ITEMS if number % 7 == 0 else 0)) % 3],
+                annotator=f"annotator-{(number + number // ITEMS) % 40}",
                 source="benchmark",
                 reason=None,
                 occurred_at=START + datetime.timedelta(seconds=number),

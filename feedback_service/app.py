@@ -26,7 +26,7 @@ from feedback_service.tokens import Tokens
 from resources.home import Home
 
 PAGES = [entrance.routes, labelling.routes, predictions.routes, explain.routes, health.routes, conflicts.routes]
-WARM_S = 15.0
+WARM_S = 5.0
 """Between looks whether a run has left something new: 2 ms each where it has not."""
 
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from curation.errors import CurationError
 from curation.feedback.events import EventError
 from curation.feedback.log import Conflict, LogBusy, LogFull
+from curation.feedback.recent import StillReading
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -70,6 +71,13 @@ def _of_log(error: LogBusy | LogFull) -> Problem:
     return try_later(f"{told}: nothing of this request was kept", "send it again later, with the same event_id")
 
 
+def _of_reading(error: StillReading) -> Problem:
+    """A browser asks again by itself, so that whoever waits sees the page as soon as it is there."""
+    wait = str(RETRY_AFTER_S)
+    told = f"{error.message}: the service has just started"
+    return Problem(503, told, "the page comes by itself in a few seconds", headers={"Retry-After": wait, "Refresh": wait})
+
+
 def _of_http(error: HTTPException) -> Problem:
     detail = "nothing is served at this address" if error.status_code == 404 else str(error.detail)
     return Problem(error.status_code, detail, "see /openapi.json", headers=error.headers)
@@ -86,6 +94,7 @@ OF: dict[type[Exception], Callable[[Any], Problem]] = {
     Conflict: lambda error: Problem(409, error.message, error.fix, event_id=error.event_id),
     LogBusy: _of_log,
     LogFull: _of_log,
+    StillReading: _of_reading,
     CurationError: lambda error: Problem(500, error.message, error.fix),
     HTTPException: _of_http,
     RequestValidationError: _of_invalid,

@@ -14,7 +14,7 @@ from curation.training_rows import literal
 
 MATCHED = """(
     select said.*, predicted.predicted_label,
-        case when said.prediction_id is null 
+        case when said.prediction_id is null
                 then hash(said.item_id) in (select item_key from known where item_key in (select hash(item_id) from arriving))
             else predicted.prediction_key is not null end as is_matched
     from arriving as said
@@ -22,9 +22,8 @@ MATCHED = """(
         select prediction_key, min(label) as predicted_label from known
         where prediction_key in (select hash(prediction_id) from arriving) group by prediction_key
     ) as predicted on predicted.prediction_key = hash(said.prediction_id)
-    where said.dataset = $dataset
 )"""
-"""SQL: the rows of relation `arriving` (events) of $dataset with predicted_label and is_matched, as `voting.last_words` means them."""
+"""SQL: the rows of relation `arriving` (events on one dataset) with predicted_label and is_matched, as `voting.last_words` means them."""
 
 
 def know(connection: duckdb.DuckDBPyConnection, parts: Sequence[Path]) -> None:

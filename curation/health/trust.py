@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from curation.errors import CurationError
 from curation.feedback.curated import ANNOTATORS, CuratedFeedback, State
-from curation.feedback.recent import Summary
+from curation.feedback.word_tables import Summary
 
 RELIABLE_ALPHA, TENTATIVE_ALPHA = 0.8, 0.667
 """Krippendorff, "Content Analysis" (2004), section 11.4: rely on labels from 0.800, draw tentative conclusions down to 0.667."""

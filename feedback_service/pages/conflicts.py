@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from curation.feedback.curated import ANNOTATORS, CuratedFeedback
-from curation.feedback.recent import Conflict, Vote
+from curation.feedback.word_tables import Conflict, Vote
 from feedback_service.pages.site import Site
 from feedback_service.sessions import Caller
 

@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from curation.feedback.recent import StillReading
+from feedback_service import problems
 from feedback_service.server import tokens_of
 from resources.home import Home, now
 from tests.feedback_service.pages_world import item_id, predicted
@@ -148,3 +150,9 @@ def test_an_annotator_sees_the_conflicts_and_why_somebody_else_decides(tmp_path:
         assert (refused.status, refused.body["field"]) == (403, "[0].kind")
         assert "data-decide" in chief.page()
         assert call(served.port, "GET", PATH, headers={"Accept": "text/html"}).status == 303
+
+
+def test_feedback_that_is_still_being_read_is_told_and_a_browser_asks_again_by_itself() -> None:
+    problem = problems.OF[StillReading](StillReading("reviews", 1_000_000))
+    assert (problem.details.status, problem.headers["Refresh"]) == (503, "2")
+    assert "1,000,000 events" in problem.details.detail

@@ -15,8 +15,9 @@ from curation.errors import CurationError
 from curation.feedback.curated import FEEDBACK, CuratedFeedback, Sources
 from curation.feedback.events import Event, prediction_id_of
 from curation.feedback.log import FeedbackLog
-from curation.feedback.recent import WORDS, Conflict, Rater, RecentFeedback, Summary
+from curation.feedback.recent import FOLLOWED_AT_ONCE, SMALL_BYTES, RecentFeedback, StillReading
 from curation.feedback.segments import covering_segments, segment_files, write_segment
+from curation.feedback.word_tables import WORDS, Conflict, Rater, Summary
 from curation.predictions import SCHEMA, PredictionStore
 from tests.curation.feedback.drained_place import LABELS, NOW, said
 
@@ -277,4 +278,60 @@ def test_a_damaged_generation_is_named_and_read_again_once_it_is_mended(loop: Lo
     with pytest.raises(CurationError, match=r"the feedback on tickets cannot be read: .*feedback\.parquet"):
         recent.summary()
     path.write_bytes(good)
+    assert recent.summary().words == 1
+
+
+def make_large(loop: Loop) -> None:
+    """A prediction whose ids and text take more bytes than a question reads."""
+    loop.predict({random.Random(7).randbytes(SMALL_BYTES // 5).hex(): "bug"}, "large", 9)
+
+
+def test_of_a_large_home_nothing_is_told_before_it_is_read_and_former_predictions_hold_until_new_ones_are(loop: Loop) -> None:
+    make_large(loop)
+    loop.say("item0", "ben", label="idea")
+    loop.say("item0", "anna", label="bug")
+    recent = loop.recent()
+    with pytest.raises(StillReading, match="2 events"):
+        recent.conflicts(5)
+    recent.catch_up()
+    assert recent.summary().tied == 1
+    loop.say("item0", "cleo", label="bug", prediction_id=about("item0", "two"))
+    loop.predict({"item0": "praise"}, "two", 2)
+    assert (recent.summary().tied, recent.summary().backlog) == (1, 3)
+    recent.catch_up()
+    assert (recent.summary().tied, recent.summary().open_conflicts) == (0, 1)
+    loop.curate(3)
+    assert recent.summary().backlog == 3
+    recent.catch_up()
+    assert recent.summary().backlog == 0
+
+
+def test_a_question_takes_in_some_of_a_large_import_and_whoever_catches_up_all_of_it(loop: Loop) -> None:
+    recent = loop.recent()
+    assert recent.summary().words == 0
+    record = {"dataset": DATASET, "item_id": "item0", "kind": "label", "label": "bug"}
+    loop.log.append(
+        [[said(number, **record, annotator=f"person {number}") for number in range(FOLLOWED_AT_ONCE + 500)]],
+        now=NOW,
+        received_as=[None],
+    )
+    assert recent.summary().words == FOLLOWED_AT_ONCE
+    recent.catch_up()
+    assert recent.summary().words == FOLLOWED_AT_ONCE + 500
+
+
+def test_what_keeps_a_large_home_from_being_read_is_told_until_it_is_mended(loop: Loop) -> None:
+    make_large(loop)
+    loop.say("item0", "ben", label="idea")
+    loop.curate(1)
+    path = CuratedFeedback(loop.lake, DATASET).file(FEEDBACK)
+    assert path is not None
+    good = path.read_bytes()
+    path.write_bytes(good[:100])
+    recent = loop.recent()
+    for ask in (recent.catch_up, recent.summary):
+        with pytest.raises(CurationError, match=r"the feedback on tickets cannot be read: .*feedback\.parquet"):
+            ask()
+    path.write_bytes(good)
+    recent.catch_up()
     assert recent.summary().words == 1
