@@ -14,16 +14,20 @@ import urllib.request
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curation.alerts.book import receiver_key
 from curation.alerts.telling import Letter
 from curation.errors import CurationError
 
+if TYPE_CHECKING:
+    import apprise
+
 LIMIT_S = 5.0  # for all receivers together, each has a thread; importing Apprise takes 0.3 s of it
 CALL_S = 2.0  # to connect, and to be answered: Apprise's own limits, for each letter
 HEARTBEAT_S = 2.0
 NO_RECEIVER = "no receiver of this kind, or its URL is incomplete"
+SEVERAL = "it names several recipients; give each a URL of its own, else those who took a message would get it again and again"
 NOT_TAKEN = "the receiver did not take it"
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -104,9 +108,10 @@ def _serve(letters: Iterable[tuple[int, Mapping[str, Any]]], telling: threading.
     target: apprise.Apprise | None = None
     for place, letter in letters:
         if target is None:
-            target = apprise.Apprise()
-            if not target.add(_with_limits(letter["url"])):
-                _tell({"place": place, "why": NO_RECEIVER}, telling)
+            target = apprise.Apprise(asset=apprise.AppriseAsset(app_id="curation", image_url_mask="", image_url_logo=""))
+            why = _wrong_with(letter["url"], target)
+            if why is not None:
+                _tell({"place": place, "why": why}, telling)
                 return
         is_taken = target.notify(title=letter["title"], body=letter["body"], body_format=apprise.NotifyFormat.TEXT)
         _tell({"place": place, "why": None if is_taken else NOT_TAKEN}, telling)
@@ -114,12 +119,23 @@ def _serve(letters: Iterable[tuple[int, Mapping[str, Any]]], telling: threading.
             return
 
 
-def _with_limits(url: str) -> str:
-    """The URL with our limits on connecting and on answering, unless it has its own."""
+def _wrong_with(url: str, target: "apprise.Apprise") -> str | None:
+    """Make `target` this URL's receiver; why that cannot be, None where it is done."""
+    if not target.add(_completed(url)):
+        return NO_RECEIVER
+    receiver = target[0]
+    if len(receiver) > 1:
+        return SEVERAL
+    receiver.request_rate_per_sec = 0  # mail would pause 5.5 s after each letter; ours is the book's, ten a minute
+    return None
+
+
+def _completed(url: str) -> str:
+    """The URL with our limits on connecting and on answering, and as plain text, unless it says otherwise."""
     given = url if "?" in url else f"{url}?"
-    for name in ("cto", "rto"):
+    for name, value in {"cto": CALL_S, "rto": CALL_S, "format": "text"}.items():
         if f"{name}=" not in given:
-            given += f"&{name}={CALL_S}"
+            given += f"&{name}={value}"
     return given
 
 

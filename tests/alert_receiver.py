@@ -1,12 +1,15 @@
-"""A real receiver of alerts on loopback: it takes JSON letters over HTTP, fails, hangs, and comes back, as told."""
+"""Real receivers of alerts on loopback: one takes JSON over HTTP, one is a mail server; they fail, hang, and come back, as told."""
 
 import contextlib
+import email.policy
 import http.client
 import json
+import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 from curation.alerts.telling import Letter
 
@@ -85,10 +88,59 @@ def post(port: int, letters: Sequence[Letter]) -> Mapping[tuple[str, int], str |
     return answers
 
 
+class MailServer:
+    """What mail came, with whom each was for. Who is `gone` is refused, who is `full` as well, but later; `stuck` is never answered."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[list[str], EmailMessage]] = []
+        self.over = threading.Event()
+        mails = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                recipients: list[str] = []
+                self._say("220 ready")
+                while line := self.rfile.readline().decode().strip():
+                    verb = line[:4].upper()
+                    if verb == "RCPT":
+                        recipients.append(line.partition("<")[2].partition("@")[0])
+                    if "stuck" in recipients:
+                        mails.over.wait()
+                        return
+                    if verb == "DATA" and "full" not in recipients:
+                        self._say("354 go on")
+                        mails.taken.append((recipients, self._mail()))
+                        recipients = []
+                    if verb == "DATA" and recipients:
+                        self._say("451 no room")
+                    else:
+                        self._say("550 no such user" if "gone" in recipients else "250 well")
+
+            def _mail(self) -> EmailMessage:
+                lines = []
+                while (line := self.rfile.readline()) != b".\r\n":
+                    lines.append(line.removeprefix(b"."))
+                return email.message_from_bytes(b"".join(lines), EmailMessage, policy=email.policy.SMTP)
+
+            def _say(self, answer: str) -> None:
+                self.wfile.write(f"{answer}\r\n".encode())
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+
+    def url(self, *names: str, **options: object) -> str:
+        """As a person configures it, for the recipients of these names."""
+        to = ",".join(f"{name}@example.org" for name in names)
+        rest = "".join(f"&{name}={value}" for name, value in options.items())
+        return f"mailto://127.0.0.1:{self.server.server_address[1]}/?mode=insecure&from=curation@example.org&to={to}{rest}"
+
+
+AnyServer = TypeVar("AnyServer", Receiver, MailServer)
+
+
 @contextlib.contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A receiver that serves until the block ends."""
-    receiver = Receiver()
+def serving_letters(receiver: AnyServer) -> Iterator[AnyServer]:
+    """It serves until the block ends."""
     thread = threading.Thread(target=receiver.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -98,3 +150,13 @@ def receiving() -> Iterator[Receiver]:
         receiver.server.shutdown()
         receiver.server.server_close()
         thread.join()
+
+
+def receiving() -> contextlib.AbstractContextManager[Receiver]:
+    """A receiver that serves until the block ends."""
+    return serving_letters(Receiver())
+
+
+def receiving_mail() -> contextlib.AbstractContextManager[MailServer]:
+    """A mail server that serves until the block ends."""
+    return serving_letters(MailServer())

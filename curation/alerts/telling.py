@@ -16,6 +16,7 @@ from curation.alerts.book import (
     Book,
     Heartbeat,
     Message,
+    Open,
     attempted,
     due,
     observed,
@@ -135,21 +136,25 @@ def _after_sending(
         numbers = [letter.number for letter in letters if letter.url == url]
         sent = {number for number in numbers if (url, number) in answers and answers[url, number] is None}
         failed = {number: why for number in numbers if (why := answers.get((url, number))) is not None}
-        if not failed and len(sent) < len(numbers):  # it hung: what was under way when time was up counts as tried
-            failed = {next(number for number in numbers if number not in sent): "no answer in time"}
+        if not failed and not sent:  # it hung; one that took something is only slow, and gets the rest at the next tick
+            failed = {numbers[0]: "no answer in time"}
         book = attempted(book, receiver_key(url), sent, failed, now)
     return book
+
+
+def open_alerts(book: Book, dataset: str | None) -> tuple[Open, ...]:
+    """What is wrong with a dataset, or with no dataset in particular; without `dataset` everything that is."""
+    return tuple(one for one in book.open.values() if dataset is None or one.cause.scope.split("/")[0] in {dataset, "any"})
 
 
 def alerts_told(folder: Path, dataset: str | None, now: datetime.datetime) -> dict[str, Any]:
     """What `curation status` and `curation alerts list` tell: open alerts (of a dataset, or all), what waits, and the last sign of life."""
     book, heartbeat = read_book(folder), read_heartbeat(folder)
-    standing = [one for one in book.open.values() if dataset is None or one.cause.scope.split("/")[0] in {dataset, "any"}]
     return {
         "open": [
             {"id": one.alert_id, "title": one.cause.title, "told": one.cause.told, "since": day_of(one.opened_at)}
             | {"field": one.cause.field, "file": one.cause.file, "line": one.cause.line, "next": one.cause.next}
-            for one in standing
+            for one in open_alerts(book, dataset)
         ],
         "receivers": [
             {"name": f"{one.scheme} {key}", "waiting": len(one.pending), "failures": one.failures, "why": one.told}

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.alerts.book import Open
 from curation.errors import CurationError
 from curation.fates import Current
 from curation.feedback.curated import CONFIG, State
@@ -22,6 +23,7 @@ from curation.feedback.events import LOGGED
 from curation.feedback.log import FeedbackLog
 from curation.feedback.segments import Segment, covering_segments, gaps
 from curation.freshness import Freshness, freshness
+from curation.health.drift import DriftTold
 from curation.ingestion.ledger import Entry, Ledger
 from curation.ingestion.sources import Source
 from curation.label_queue import LabelQueue
@@ -112,6 +114,8 @@ class Seen:
     refused: tuple[Refused, ...]
     days: tuple[Day, ...]
     look: Look | None
+    drift: DriftTold | None
+    alerts: tuple[Open, ...] | None  # that stand open; None before the alerter's first look
 
 
 @dataclass(frozen=True)
@@ -254,7 +258,11 @@ def oddities(seen: Seen, dataset: str, now: datetime.datetime, *, lacks_queue: b
     if look is not None and (silent_s := (now - look.at).total_seconds()) > SILENT_S:
         found.append(f"The sensor has not looked for {duration(silent_s)}; is curation up running?")
     found += [f"Batch {one.source} {one.day} is refused: {one.message.rstrip('.')}." for one in seen.refused]
+    causes = [one.cause for one in seen.alerts or ()]
+    found += [f"{cause.title}: {cause.told}." for cause in causes if cause.scope.endswith("/run_failed")]
     found += [f"{one.told}." for one in seen.sources if one.is_late]
+    if seen.drift is not None and seen.drift.is_alarm:
+        found.append(seen.drift.sentence)
     if backlog and backlog.oldest_undrained_at and (lag_s := (now - backlog.oldest_undrained_at).total_seconds()) > SILENT_S:
         rows = backlog.log_seq - backlog.table_seq
         found.append(f"Nobody has drained the log for {duration(lag_s)}, and {rows:,} events wait; is curation up running?")

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from curation.alerts.telling import alerter_oddities
+from curation.alerts.book import Open, read_book, read_heartbeat
+from curation.alerts.telling import alerter_oddities, open_alerts
+from curation.drift.kept import DriftBook
 from curation.errors import CurationError
 from curation.fates import FateBook
 from curation.feedback.curated import CuratedFeedback, State
@@ -18,6 +20,7 @@ from curation.feedback.log import FeedbackLog
 from curation.feedback.recent import RecentFeedback
 from curation.health import delays
 from curation.health.delays import Backlog, Quarantined, Refused, Seen, Wait
+from curation.health.drift import DriftTold, drift_told
 from curation.health.progress import Progress, progress
 from curation.health.trust import Trust, trust
 from curation.health.value import Bought, bought
@@ -137,6 +140,8 @@ class LoopHealth:
             refused=tuple(Refused(entry.source, entry.day, entry.message) for entry in refusals),
             days=delays.days(fates, latest),
             look=_told(unread, lambda: read_look(places.looks, self._dataset)),
+            drift=_told(unread, self._drift),
+            alerts=_told(unread, self._open_alerts),
         )
         waited = _told(unread, self._waits) or ()
         lacks_queue = self._queue.current() is None and bool(_told([], self._decisions))
@@ -149,6 +154,14 @@ class LoopHealth:
             waits=waited,
             seen=seen,
         )
+
+    def _drift(self) -> DriftTold | None:
+        decisions = self._decisions()
+        return drift_told(DriftBook(self._places.lake, self._dataset), decisions[-1].champion if decisions else None)
+
+    def _open_alerts(self) -> tuple[Open, ...] | None:
+        has_looked = read_heartbeat(self._places.alerts) is not None
+        return open_alerts(read_book(self._places.alerts), self._dataset) if has_looked else None
 
     def _backlog(self, state: State | None) -> Backlog:
         return delays.backlog(self._places.segments, self._log, state, self._recent.summary().backlog)

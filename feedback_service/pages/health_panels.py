@@ -53,6 +53,11 @@ class Links:
         name, address = self.assets[role]
         return f"{name} in Dagster", address
 
+    def drift(self) -> tuple[str, str | None]:
+        """The same for the check that tells drift column by column."""
+        name, address = self.assets["predictions"]
+        return f"Drift of {name} in Dagster", f"{address}?view=checks" if address else None
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -219,8 +224,13 @@ def _delays(found: Delays, links: Links) -> Panel:
         tone = "bad" if seen.look is not None and seen.look.alarm else "warn"
     answer, sentence = _split(found.sentence)
     notes = list(found.oddities[1:])
+    if seen.drift is not None and not seen.drift.is_alarm:
+        notes.append(seen.drift.sentence)
     if seen.look is not None:
         notes.append(f"The sensor, {day(seen.look.at)}: {seen.look.message}.")
+    if seen.alerts is not None:
+        titles = "; ".join(f"{one.cause.title}, since {day(one.opened_at)}" for one in seen.alerts)
+        notes.append(f"Open alerts: {titles or 'none'}.")
     charts = (day_chart(found), reason_chart(found), wait_chart(found))
     return Panel(
         "delays",
@@ -237,6 +247,7 @@ def _delays(found: Delays, links: Links) -> Panel:
             links.asset("queue"),
             links.asset("feedback"),
             links.asset("curated"),
+            links.drift(),
         ),
     )
 
@@ -251,8 +262,8 @@ def _delay_figures(found: Delays) -> list[Figure]:
     if seen.queue is not None:
         figures.append(Figure(f"{seen.queue.open:,} of {seen.queue.total:,}", "queued items open"))
     if found.waits:
-        figures.append(Figure(duration(found.waits[-1].median_s), "from feedback to model, median"))
-        figures.append(Figure(duration(found.waits[-1].longest_s), "from feedback to model, longest"))
+        longest = duration(found.waits[-1].longest_s)
+        figures.append(Figure(duration(found.waits[-1].median_s), f"from feedback to model, median; at most {longest}"))
     return figures
 
 
@@ -263,7 +274,7 @@ def _delay_tables(found: Delays) -> list[tuple[str, Markup]]:
         rows = tuple(
             (one.source, str(one.newest_day), "late" if one.is_late else "fresh", f"{one.deadline_h:g} h") for one in seen.sources
         )
-        tables.append(("Freshness by source", Table(("source", "newest day", "state", "deadline"), rows)))
+        tables.append(("Freshness by source", Table(("source", "newest day", "state", "within"), rows)))
     if seen.refused:
         refusals = tuple((one.source, str(one.day), one.message) for one in seen.refused[:ROWS_SHOWN])
         tables.append(("Refused batches", Table(("source", "day", "why"), refusals)))

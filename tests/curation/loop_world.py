@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.drift.judging import ColumnDrift
+from curation.drift.kept import DayDrift, DriftBook
 from curation.feedback.curated import CuratedFeedback, Sources
 from curation.feedback.events import checked_event
 from curation.feedback.log import FeedbackLog
@@ -166,6 +168,26 @@ class World:
         chosen = pa.Table.from_pylist(rows, pa.schema([*CHOSEN, *SHOWN]))
         queue = LabelQueue(self.lake / "label_queue", "reviews")
         return queue.write(chosen, model_version=1, snapshot_version="v0001", asked_at=at)
+
+    def drift(self, day: datetime.date, moved: dict[str, float | None], *, version: int = 1) -> None:
+        """A verdict on a day of 3,000 rows: names of columns to the index by which each moved, None for one that is gone."""
+        columns = [
+            ColumnDrift(name=name, effect=effect, limit=None if effect is None else 0.01, alarm=True, sentence=f"{name} drifted")
+            for name, effect in moved.items()
+        ]
+        calm = ColumnDrift(name="language", effect=0.0, limit=0.01, sentence="language is as in the reference")
+        verdict = DayDrift(
+            dataset="reviews",
+            day=day,
+            rows=3000,
+            pooled_rows=3000,
+            model_version=version,
+            snapshot_version=f"v{version:04d}",
+            columns=[*columns, calm],
+            alarm=bool(moved),
+            sentence=f"{day}: 3,000 rows against v{version:04d}, the snapshot of model {version}: no drift in 1 columns",
+        )
+        DriftBook(self.lake, "reviews").keep(verdict)
 
     def batch(self, day: datetime.date, *, bad: int = 0, refused: bool = False) -> None:
         """A batch of 100 records from the shop, `bad` of them without text."""

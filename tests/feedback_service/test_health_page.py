@@ -8,6 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from curation.alerts.causes import Cause
+from curation.alerts.telling import Seen as AlerterSaw
+from curation.alerts.telling import tick
 from curation.feedback.log import FeedbackLog
 from feedback_service.settings import Settings
 from resources.home import Home
@@ -22,7 +25,7 @@ NOW = datetime.datetime.now(datetime.UTC)
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with three decisions, labels of four people and a troll, a queue, and a refused batch."""
+    """A home with three decisions, labels of four people and a troll, a queue, a refused batch, and drift."""
     home = Home(tmp_path_factory.mktemp("home")).prepare()
     with FeedbackLog(home.feedback_log, home.subject_key()) as log:
         world = World(home.root, log)
@@ -40,6 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         world.ask(items[:10], NOW - HOUR)
         world.batch(NOW.date(), bad=3)
         world.batch(NOW.date() - datetime.timedelta(days=1), bad=80, refused=True)
+        world.drift(NOW.date(), {"source": 16.0, f"extra.{TROLL}": 1.0}, version=2)
     return home
 
 
@@ -90,7 +94,7 @@ def test_four_questions_are_answered_in_sentences(served: Served, cookie: str) -
     assert better.startswith("Yes. +6.0 points since version 1") and "version 2 has 86.0%" in better
     assert buy.startswith("Not enough yet to tell what labels buy. 300 more labels")
     assert trusted.startswith("Not on single answers.") and f"Worse than blind guessing: {TROLL}" in trusted
-    assert odd.startswith("One thing needs a look. Batch shop") and "80% of the records" in odd
+    assert odd.startswith("2 things need a look. Batch shop") and "80% of the records" in odd
 
 
 def test_every_chart_is_also_a_table_and_every_kind_of_decision_is_marked(served: Served, cookie: str) -> None:
@@ -106,6 +110,7 @@ def test_panels_lead_to_assets_runs_and_rows(served: Served, cookie: str) -> Non
     raw = page(served, cookie).raw.decode()
     for address in (
         "http://dagster.example:3000/assets/reviews_champion",
+        "http://dagster.example:3000/assets/reviews_predictions?view=checks",
         "http://ml.example/#/runs/run2",
         "/predictions/reviews?model=2",
         "/label/reviews/conflicts",
@@ -156,3 +161,15 @@ def test_a_damaged_decision_costs_one_answer_and_not_the_page(home: Home, served
         assert trusted.startswith("Not on single answers.")
     finally:
         path.write_bytes(kept)
+
+
+def test_drift_and_a_silent_alerter_with_what_it_knows_are_on_the_page(home: Home, served: Served, cookie: str) -> None:
+    failed = Cause(scope="reviews/run_failed", title="reviews_daily failed", asset="", told="run 1 failed", next="")
+    at = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
+    tick(home.alerts, AlerterSaw((failed,), {}), (), lambda letters: {}, owners=(), dagster_url=None, now=at)
+    answer = page(served, cookie)
+    assert texts(answer, "health-sentence")[-1].startswith("4 things need a look. The alerter has been silent for ")
+    notes = texts(answer, "health-notes")[-1]
+    assert "reviews_daily failed: run 1 failed." in notes
+    assert f"the snapshot of model 2: source (4.00), extra.{TROLL} (1.00) moved" in notes
+    assert notes.endswith("Open alerts: reviews_daily failed, since 23 Nov 2026, 08:00.")

@@ -143,6 +143,16 @@ def test_one_letter_that_a_receiver_never_takes_holds_up_no_other(tmp_path: Path
     assert abs(pending[0].attempts - pending[1].attempts) <= 1, "each has its turn"
 
 
+def test_a_receiver_that_takes_only_some_in_time_is_slow_and_has_not_failed(tmp_path: Path, receiver: Receiver) -> None:
+    for minute in range(3):
+        tick(
+            tmp_path, seen("a", "b", "c"), [receiver.url], lambda letters: receiver.send(letters[:1]), owners=OWNERS,
+            dagster_url=None, now=NOW + minute * MINUTE,
+        )  # fmt: skip
+        assert alerter_oddities(tmp_path, NOW + minute * MINUTE) == ()
+    assert [title.split("] ")[1] for title in receiver.titles] == ["tickets: a", "tickets: b", "tickets: c"]
+
+
 def test_a_receiver_that_is_added_later_is_told_what_is_open_and_nothing_else(tmp_path: Path, receiver: Receiver) -> None:
     ticked(tmp_path, None, seen("a", "b"), NOW)
     ticked(tmp_path, None, seen("b"), NOW + MINUTE)
