@@ -224,6 +224,11 @@ def _asked(traced: Traced, kind: Kind, value: str, _: int) -> object:
     return impact(traced, "review_uid", kind, value)
 
 
+def _commanded(arguments: list[str], home: Path, _: int) -> object:
+    curation = str(Path(sys.executable).with_name("curation"))
+    return measured([curation, *arguments, "--home", str(home)], cwd=REPOSITORY)
+
+
 def main() -> None:
     """Measure; print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -253,12 +258,15 @@ def main() -> None:
             "source": "shop",
             "batch": f"shop/{FIRST_DAY}",
         }
-        command = [sys.executable, "-m", "curation_assets.cli", "explain", ids[0], "--home", str(folder), "--json"]
-        questions: dict[str, Callable[[int], object]] = {
-            "explain": lambda number: explain(traced, ids[number]),
-            "curation explain, the whole command": lambda _: measured(command, cwd=REPOSITORY),
-        }
+        questions: dict[str, Callable[[int], object]] = {"explain": lambda number: explain(traced, ids[number])}
         questions |= {f"impact of one {kind}": partial(_asked, traced, kind, value) for kind, value in asked.items()}
+        questions["`curation explain`, the whole command"] = partial(_commanded, ["explain", ids[0]], folder)
+        questions |= {
+            f"`curation impact --{kind}`, the whole command": partial(
+                _commanded, ["impact", "reviews", f"--{kind}", value], folder
+            )
+            for kind, value in asked.items()
+        }
         table = [[question, *timed(ask)] for question, ask in questions.items()]
     print(printed(["question", "first, wall s", "median, wall s", "median, CPU s"], table))
     chosen.output.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import duckdb
 from pydantic import BaseModel, ValidationError
 
+from curation.binding import execute_bound
 from curation.errors import CurationError
 from curation.files import written_whole
 
@@ -131,10 +132,11 @@ class FateBook:
         if not files:
             return []
         with self._asking() as connection:
-            found = connection.execute(
-                f"select * from read_parquet(?) where {key} = ? or native_id = ? "
+            found = execute_bound(
+                connection,
+                f"select * from read_parquet($files) where {key} = $identity or native_id = $identity "
                 "qualify row_number() over (partition by record_no order by decided_at_seq desc) = 1 order by record_no",
-                [files, identity, identity],
+                {"files": files, "identity": identity},
             )
             names = [column[0] for column in found.description or []]
             return [dict(zip(names, values, strict=True)) for values in found.fetchall()]

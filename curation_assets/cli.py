@@ -29,7 +29,7 @@ from curation_assets.commands import (
 from curation_assets.labels_cli import labels_app
 from curation_assets.lineage_cli import explain, impact
 from curation_assets.loop_cli import feedback_app, rollback, serve, token_app
-from feedback_service.settings import PORT
+from feedback_service import PORT
 from resources.home import QUIET, Home, now, today
 
 app = typer.Typer(
@@ -189,7 +189,7 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """A record's whole way in: every delivery of it, its file and line, and what became of each."""
-    from curation_assets.status import way_in
+    from curation_assets.way_in import way_in
 
     found = way_in(Home.find(home).checked(), dataset, identity)
     answer(found, as_json, tables.of_way_in(identity, found))

@@ -71,6 +71,10 @@ def impact_text(told: Impact, home: str = "") -> str:
         lines.append(f"               makes anew: {'; '.join(step.remakes)}")
         if step.command:
             lines.append(f"               uv run {step.command}{home}")
+    if told.holdings and not told.steps:
+        lines.append(
+            "repair      nothing is left to do: all is taken back, and neither a live model nor the newest snapshot has learned it"
+        )
     return "\n".join(harmless(line, LINE_CHARACTERS) for line in lines)
 
 

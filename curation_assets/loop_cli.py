@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from pydantic import HttpUrl, ValidationError
 
 from curation.errors import CurationError
 from curation_assets.commands import DatasetArgument, HomeOption, JsonOption, answer, home_flag, teller
-from feedback_service.settings import PORT, Settings
+from feedback_service import PORT
 from resources.home import Home, now
 
 if TYPE_CHECKING:
+    from pydantic import HttpUrl
+
     from feedback_service.tokens import Role
 
 feedback_app = typer.Typer(no_args_is_help=True, help="What people and products say about predictions.")
@@ -54,6 +55,7 @@ def serve(
     """Take in feedback over HTTP and serve the pages; answers only what is safely in the log. Loopback and no tokens unless told otherwise."""
     from curation_assets.datasets import PROMPTS, served_datasets
     from feedback_service.server import serve as serve_feedback
+    from feedback_service.settings import Settings
 
     settings = Settings(
         host=host,
@@ -68,7 +70,9 @@ def serve(
     serve_feedback(Home.find(home).prepare(), served_datasets(), settings, teller(as_json), PROMPTS)
 
 
-def _url(given: str | None, option: str) -> HttpUrl | None:
+def _url(given: str | None, option: str) -> "HttpUrl | None":
+    from pydantic import HttpUrl, ValidationError
+
     try:
         return HttpUrl(given) if given else None
     except ValidationError:

@@ -1,4 +1,4 @@
-"""What commands tell of a home without a run: status, a record's way in, a difference, a verification. Plain values, no printing.
+"""What commands tell of a home without a run: status, a difference, a verification. Plain values, no printing.
 
 Reads what runs have published, so it answers while a run is in progress.
 """
@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from curation.alerts.telling import alerts_told
-from curation.errors import CurationError
 from curation.fates import FateBook
 from curation.feedback.curated import CuratedFeedback
 from curation.feedback.log import Head
 from curation.feedback.segments import segment_files
 from curation.freshness import freshness
-from curation.ingestion.inspection import ledger_findings, quarantined, undecided
+from curation.ingestion.inspection import ledger_findings
 from curation.ingestion.intake import pending
 from curation.ingestion.ledger import Ledger
 from curation.ingestion.sources import load_sources
@@ -60,24 +59,6 @@ def status_of(home: Home, name: str) -> dict[str, Any]:
         "feedback": feedback_told(home, known),
         "alerts": alerts_told(home.alerts, name, now()),
     }
-
-
-def way_in(home: Home, name: str, identity: str) -> list[dict[str, Any]]:
-    """Every delivery of a record, oldest first, with file, line and fate; CurationError when nothing is known of it."""
-    known = declared(name)
-    ledger = Ledger(home.lake, name)
-    identity = identity.encode("utf-8", "replace").decode()  # bytes of a command line that are no UTF-8 name nothing
-    told = FateBook(home.lake, name).of(identity, known.dataset.key)
-    told += quarantined(ledger, identity)
-    published = FateBook(home.lake, name).current()
-    told += undecided(ledger, known.dataset.key, identity, published.seq if published else 0)
-    if not told:
-        shown = f"{identity if identity.isprintable() else ascii(identity):.100}"
-        raise CurationError(
-            f"{shown} is in no batch of {name}",
-            "give a native id or a uid as delivered; `curation status` lists what is still pending",
-        )
-    return sorted(told, key=lambda record: (str(record["day"]), str(record["file"]), int(record["line"])))
 
 
 def difference(home: Home, name: str, a: str, b: str) -> dict[str, Any]:

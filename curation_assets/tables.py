@@ -4,8 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from curation.fates import COUNTS
-
 if TYPE_CHECKING:
     from curation_assets.runs import RunReport
 
@@ -42,17 +40,17 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def counts_grid(batches: Sequence[dict[str, Any]], total: dict[str, int], by_day: bool = False) -> str:
-    """The nine counts by batch (or by day, over its sources) with their total."""
+    """The nine counts by batch (or by day, over its sources) with their `total`, whose order is that of the columns."""
     if by_day:
         days: dict[str, dict[str, int]] = {}
         for batch in batches:
-            sums = days.setdefault(batch["day"], dict.fromkeys(COUNTS, 0))
-            for name in COUNTS:
+            sums = days.setdefault(batch["day"], dict.fromkeys(total, 0))
+            for name in total:
                 sums[name] += batch[name]
-        rows = [[day, *(sums[name] for name in COUNTS)] for day, sums in sorted(days.items())]
-        return grid(["day", *(SHORT.get(name, name) for name in COUNTS)], [*rows, ["total", *total.values()]])
-    rows = [[batch["day"], batch["source"], *(batch[name] for name in COUNTS), batch.get("state", "")] for batch in batches]
-    return grid(["day", "source", *(SHORT.get(name, name) for name in COUNTS), ""], [*rows, ["total", "", *total.values(), ""]])
+        rows = [[day, *(sums[name] for name in total)] for day, sums in sorted(days.items())]
+        return grid(["day", *(SHORT.get(name, name) for name in total)], [*rows, ["total", *total.values()]])
+    rows = [[batch["day"], batch["source"], *(batch[name] for name in total), batch.get("state", "")] for batch in batches]
+    return grid(["day", "source", *(SHORT.get(name, name) for name in total), ""], [*rows, ["total", "", *total.values(), ""]])
 
 
 def snapshot_line(snapshot: dict[str, Any] | None) -> str:
@@ -151,6 +149,8 @@ def of_quarantine(found: Sequence[dict[str, Any]]) -> str:
 
 def of_status(found: dict[str, Any], home_flag: str) -> str:
     """The result of `curation status`."""
+    from curation.fates import COUNTS
+
     total = {name: sum(batch[name] for batch in found["batches"]) for name in COUNTS}
     lines = [f"{found['dataset']} in {found['home']}"]
     lines.append(counts_grid(found["batches"][-14:], total) if found["batches"] else "no batch has been accepted yet")

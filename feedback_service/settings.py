@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
-PORT = 8600
+from feedback_service import PORT
 
 
 class Settings(BaseModel):

@@ -18,7 +18,7 @@ from curation.drift.judging import ColumnDrift, drifted, judged_columns
 from curation.drift.kept import ChampionReference, DayDrift, DriftBook
 from curation.drift.policy import DriftPolicy
 from curation.drift.reference import Reference, reference_of
-from curation.ingestion.rows import ORDINALS
+from curation.ingestion.ledger import ORDINALS
 from curation.predictions import PredictionStore, digest_of
 from curation.promotions import ModelReference
 from curation.snapshots.store import SnapshotStore

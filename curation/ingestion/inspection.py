@@ -11,10 +11,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.binding import execute_bound
 from curation.errors import CurationError
 from curation.files import sha256_of_file
-from curation.ingestion.ledger import Entry, Ledger
-from curation.ingestion.rows import QUARANTINE, RAW, REMOVED
+from curation.ingestion.ledger import QUARANTINE, RAW, REMOVED, Entry, Ledger
 
 NO_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -50,11 +50,11 @@ def quarantine_files(ledger: Ledger) -> list[str]:
     return [str(path) for path in sorted(folder / "quarantine.parquet" for folder in folders) if path.exists()]
 
 
-def _rows(query: str, parameters: list[Any]) -> list[dict[str, Any]]:
+def _rows(query: str, values: dict[str, str | int | list[str]]) -> list[dict[str, Any]]:
     """The rows of a query over Parquet files of the ledger; CurationError where one of them is damaged or gone."""
     with duckdb.connect(config=NO_EXTENSIONS) as connection:
         try:
-            found = connection.execute(query, parameters)
+            found = execute_bound(connection, query, values)
             names = [column[0] for column in found.description or []]
             return [dict(zip(names, values, strict=True)) for values in found.fetchall()]
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
@@ -70,14 +70,15 @@ def quarantine_summary(ledger: Ledger, samples: int) -> list[dict[str, Any]]:
     if not files:
         return []
     groups = _rows(
-        "select rule, field, count(*) as records, count(distinct source || '/' || day) as batches from read_parquet(?, hive_partitioning = false) "
-        "group by all order by records desc, rule, field",
-        [files],
+        "select rule, field, count(*) as records, count(distinct source || '/' || day) as batches "
+        "from read_parquet($files, hive_partitioning = false) group by all order by records desc, rule, field",
+        {"files": files},
     )
     shown = _rows(
-        "select rule, field, record_id, reason, raw from read_parquet(?, hive_partitioning = false) "
-        "qualify row_number() over (partition by rule, field order by day desc, source, file, line) <= ? order by day desc, source, file, line",
-        [files, samples],
+        "select rule, field, record_id, reason, raw from read_parquet($files, hive_partitioning = false) "
+        "qualify row_number() over (partition by rule, field order by day desc, source, file, line) <= $samples "
+        "order by day desc, source, file, line",
+        {"files": files, "samples": samples},
     )
     for group in groups:
         group["samples"] = [
@@ -93,19 +94,19 @@ def quarantined(ledger: Ledger, native_id: str) -> list[dict[str, Any]]:
     files = quarantine_files(ledger)
     query = (
         "select record_id, source, day, file, line, rule as fate, reason "
-        "from read_parquet(?, hive_partitioning = false) where native_id = ? order by record_id"
+        "from read_parquet($files, hive_partitioning = false) where native_id = $native_id order by record_id"
     )
-    return _rows(query, [files, native_id]) if files else []
+    return _rows(query, {"files": files, "native_id": native_id}) if files else []
 
 
 def undecided(ledger: Ledger, key: str, identity: str, after: int) -> list[dict[str, Any]]:
     """Deliveries in entries above that seq: accepted, but no run has judged them yet."""
     files = [str(path) for path in raw_files(ledger, after)]
     query = (
-        f"select record_id, {key}, native_id, source, day, file, line, 'undecided' as fate from read_parquet(?, hive_partitioning = false) "
-        f"where {key} = ? or native_id = ? order by record_no"
+        f"select record_id, {key}, native_id, source, day, file, line, 'undecided' as fate "
+        f"from read_parquet($files, hive_partitioning = false) where {key} = $identity or native_id = $identity order by record_no"
     )
-    return _rows(query, [files, identity, identity]) if files else []
+    return _rows(query, {"files": files, "identity": identity}) if files else []
 
 
 def _rows_written(path: Path) -> int | None:

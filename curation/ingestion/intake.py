@@ -16,15 +16,12 @@ from curation.errors import CurationError
 from curation.files import sha256_of_file, written_whole
 from curation.ingestion.arrivals import Arrival, Problem, arrivals, files_in
 from curation.ingestion.contract import contract_digest
-from curation.ingestion.ledger import Counts, Entry, Ledger, Violation
+from curation.ingestion.ledger import QUARANTINE, RAW, REMOVED, Counts, Entry, Ledger, Violation
 from curation.ingestion.opening import FileSeen, opened
 from curation.ingestion.profile import FieldProfile, moved
 from curation.ingestion.reading import Reading, UnreadableFileError, read_batch
 from curation.ingestion.rows import (
     GROUP_ROWS,
-    QUARANTINE,
-    RAW,
-    REMOVED,
     FormerRows,
     QuarantineWriter,
     RawWriter,

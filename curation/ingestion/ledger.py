@@ -19,6 +19,8 @@ from curation.files import folder_written_whole, valid_name, written_whole
 from curation.ingestion.opening import FileSeen
 from curation.ingestion.profile import FieldProfile
 
+RAW, REMOVED, QUARANTINE = "raw.parquet", "removed.parquet", "quarantine.parquet"  # the files of an entry
+ORDINALS = 2**32  # record_no = seq * ORDINALS + place in the entry
 _Model = TypeVar("_Model", bound=BaseModel)
 _FOLDER = re.compile(r"seq=(\d{6,})")
 

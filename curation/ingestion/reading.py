@@ -15,11 +15,11 @@ import pyarrow as pa
 from curation.dataset import Dataset
 from curation.errors import CurationError
 from curation.ingestion.contract import Checked, Contract
-from curation.ingestion.ledger import Violation
+from curation.ingestion.ledger import QUARANTINE, Violation
 from curation.ingestion.opening import FileSeen, opened
 from curation.ingestion.profile import Profiler
 from curation.ingestion.records import Malformed, Records, read_records
-from curation.ingestion.rows import QUARANTINE, FormerRows, QuarantineWriter, checked_rows, sort_keys
+from curation.ingestion.rows import FormerRows, QuarantineWriter, checked_rows, sort_keys
 from curation.ingestion.sorting import Keys, SortedRows
 from curation.ingestion.sources import Source
 

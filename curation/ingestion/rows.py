@@ -1,4 +1,4 @@
-"""The files of an entry: raw.parquet, removed.parquet and quarantine.parquet, and the rows that a batch has by its entries.
+"""What stands in the files of an entry, and the rows that a batch has by its entries.
 
 Layout and names only; which rows go where is decided by `intake`.
 """
@@ -18,10 +18,9 @@ import pyarrow.parquet as pq
 from curation.dataset import Dataset
 from curation.errors import CurationError
 from curation.ingestion.contract import Checked, Contract
+from curation.ingestion.ledger import ORDINALS, RAW, REMOVED
 from curation.ingestion.sources import Source
 
-RAW, REMOVED, QUARANTINE = "raw.parquet", "removed.parquet", "quarantine.parquet"
-ORDINALS = 2**32  # record_no = seq * ORDINALS + place in the entry
 GROUP_ROWS = 61_440  # of a row group; twice as many took 120 MB more while they were sorted and written
 RAW_TEXT_BYTES = 64 * 1024  # of a quarantined record are kept; the whole is in landing
 _HEX = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), dtype="<u2")

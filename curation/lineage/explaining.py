@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from curation.binding import execute_bound
 from curation.errors import CurationError
 from curation.feedback.events import parts_of
 from curation.lineage.frozen import COLUMNS, RESTORE, FrozenSnapshots, Lost, Version, data_of, places
@@ -170,7 +171,7 @@ def _found(
     parts = PredictionStore(traced.places.predictions, name).parts()
     if not parts:
         raise NotPredicted(f"no model of {name} has predicted anything yet", f"curation run {name}")
-    rows = rows_of(connection.execute(f"select {SHOWN} from {parquet(parts)} where item_id = $item", {"item": item}))
+    rows = rows_of(execute_bound(connection, f"select {SHOWN} from {parquet(parts)} where item_id = $item", {"item": item}))
     told = sorted((_predicted(row, item) for row in rows), key=lambda one: (-one.model_version, one.prediction_id))
     for prediction in told:
         if prediction.prediction_id == prediction_id:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
+from curation.binding import execute_bound
 from curation.errors import CurationError
 from curation.lineage.places import parquet, rows_of
 from curation.snapshots.manifest import MANIFEST_NAME, Manifest, SnapshotFile, read_manifest
@@ -20,7 +20,7 @@ from curation.training_rows import quoted
 
 COLUMNS = ("text", "label", "label_origin", "weight", "labelled_at")
 """Of a training row, beside its key."""
-NAME = re.compile(r"v(\d{4,})")  # as the store names versions; to import it would import polars (0.3 s)
+NAME = re.compile(r"v(\d{4,})")  # as the store names versions; to import it would import all that writes them
 RESTORE = "restore its folder from a copy, or with `dvc pull` where snapshots are under DVC"
 
 
@@ -85,21 +85,16 @@ class FrozenSnapshots:
         version: Version,
         files: dict[str, SnapshotFile],
         condition: str,
-        values: dict[str, str],
-        about: Hashable = None,
+        values: dict[str, str | tuple[str, ...]],
     ) -> int:
-        """Rows of these parts that meet an SQL condition; a part that another version has too is asked once.
-
-        `about`: whatever else the condition looks at, such as the rows of a table it names.
-        """
+        """Rows of these parts that meet an SQL condition with these values; a part that another version has too is asked once."""
         total = 0
-        asked = (condition, *values.items(), about)
+        asked = (condition, *values.items())
         for path, file in files.items():
             key = (file.sha256, asked)
             if key not in self._counted:
-                row = connection.execute(
-                    f"select count(*) from {parquet([version.folder / path])} where {condition}", values
-                ).fetchone()
+                query = f"select count(*) from {parquet([version.folder / path])} where {condition}"
+                row = execute_bound(connection, query, values).fetchone()
                 self._counted[key] = row[0] if row else 0
             total += self._counted[key]
         return total
@@ -130,13 +125,11 @@ def places(connection: duckdb.DuckDBPyConnection, version: Version, key: str) ->
     manifest = version.manifest
     index = parquet(version.paths(manifest.index_parts()))
     uid = quoted(manifest.key)
-    own = connection.execute(f"select cluster from {index} where {uid} = $key", {"key": key}).fetchone()
+    own = execute_bound(connection, f"select cluster from {index} where {uid} = $key", {"key": key}).fetchone()
     if own is None:
         return []
-    found = connection.execute(
-        f"select {uid}, split, cluster, batch, file, line from {index} where cluster = $cluster order by 1", {"cluster": own[0]}
-    )
-    return [Place(*row) for row in found.fetchall()]
+    query = f"select {uid}, split, cluster, batch, file, line from {index} where cluster = $cluster order by 1"
+    return [Place(*row) for row in execute_bound(connection, query, {"cluster": own[0]}).fetchall()]
 
 
 def data_of(connection: duckdb.DuckDBPyConnection, version: Version, found: Collection[Place]) -> dict[str, dict[str, Any]]:
@@ -150,8 +143,8 @@ def data_of(connection: duckdb.DuckDBPyConnection, version: Version, found: Coll
     parts = {f"data/{place.split}/{place.month}.parquet" for place in found} & manifest.files.keys()
     if not parts:
         return {}
-    connection.register("wanted", pa.table({"key": pa.array([place.key for place in found], pa.string())}))
-    rows = connection.execute(
-        f"select key, {chosen} from {parquet(version.paths(sorted(parts)))} as data join wanted on wanted.key = data.{quoted(manifest.key)}"
+    query = (
+        f"select {quoted(manifest.key)} as key, {chosen} from {parquet(version.paths(sorted(parts)))} "
+        f"where {quoted(manifest.key)} in (select unnest($keys))"
     )
-    return {row.pop("key"): row for row in rows_of(rows)}
+    return {row.pop("key"): row for row in rows_of(execute_bound(connection, query, {"keys": [place.key for place in found]}))}

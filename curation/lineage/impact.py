@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import duckdb
-import pyarrow as pa
 
 from curation.errors import CurationError
 from curation.ingestion.ledger import Entry, Ledger
@@ -21,7 +20,7 @@ from curation.lineage.models import TracedModel, former_champion, traced_models
 from curation.lineage.places import Traced, asking, clean, shown
 from curation.lineage.records import Delivery, deliveries
 from curation.lineage.repair import Step, repair
-from curation.lineage.words import annotators, hear, votes_of
+from curation.lineage.words import annotators, hear, spoken_of, votes_of
 from curation.training_rows import quoted
 
 Kind = Literal["review", "annotator", "source", "batch"]
@@ -121,8 +120,9 @@ def impact(traced: Traced, key: str, kind: Kind, value: str) -> Impact:
             kind,
             value,
             found.deliveries,
-            labels=found.labels or 0,
+            words=found.words,
             snapshots=[holding.version for holding in holdings],
+            is_in_latest=any(holding.is_latest for holding in holdings),
             models=touched,
             way_back=former if former in clean_models else None,
         ),
@@ -131,11 +131,15 @@ def impact(traced: Traced, key: str, kind: Kind, value: str) -> Impact:
 
 @dataclass(frozen=True)
 class _Found:
-    """Rows and labels per intact version, in their order; and what else is known of the thing. `cleared`: lost versions without it."""
+    """Rows and labels per intact version, in their order; and what else is known of the thing. `cleared`: lost versions without it.
+
+    `words`: items on which something of the annotator stands, be it on held-out items, which train nothing but judge models.
+    """
 
     counts: Sequence[tuple[int, int | None]]
     deliveries: tuple[Delivery, ...] = ()
     labels: int | None = None
+    words: int = 0
     cleared: frozenset[str] = frozenset()
 
 
@@ -211,7 +215,12 @@ class _Search:
             items = votes_of(self.connection, self.traced, version.manifest.consumed_feedback_seq)
             counts.append((self._rows_labelled(version, items), len(items)))
         cleared = {name for name, consumed in self.gone.items() if not votes_of(self.connection, self.traced, consumed)}
-        return _Found(counts, labels=len(votes_of(self.connection, self.traced, None)), cleared=frozenset(cleared))
+        return _Found(
+            counts,
+            labels=len(votes_of(self.connection, self.traced, None)),
+            words=len(spoken_of(self.connection, self.traced)),
+            cleared=frozenset(cleared),
+        )
 
     def _rows_labelled(self, version: Version, items: Sequence[str]) -> int:
         """Rows among the items whose label people gave; `votes_of` has left out the test split, where labels stay derived."""
@@ -219,9 +228,8 @@ class _Search:
         if not items or "label_origin" not in {column.name for column in manifest.columns}:
             return 0
         files = manifest.data_parts("train") | manifest.data_parts("validation")
-        self.connection.register("voted", pa.table({"item_id": pa.array(items, pa.string())}))
-        condition = f"label_origin = 'human' and {quoted(manifest.key)} in (from voted)"
-        return self.snapshots.count(self.connection, version, files, condition, {}, tuple(items))
+        condition = f"label_origin = 'human' and {quoted(manifest.key)} in (select unnest($voted))"
+        return self.snapshots.count(self.connection, version, files, condition, {"voted": tuple(items)})
 
     def _entries(self) -> list[Entry]:
         """What the ledger knows of batches, refused ones too; read only where no snapshot has any of it."""

@@ -60,14 +60,14 @@ def asking() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def parquet(paths: Iterable[Path]) -> str:
-    """SQL: the rows of those files, one at least. A list of paths that is bound would import pandas (1.7 s)."""
+    """SQL: the rows of those files, one at least; to stand where a query takes no bound values, too."""
     return f"read_parquet([{', '.join(literal(str(path)) for path in paths)}], hive_partitioning = false)"
 
 
 def rows_of(found: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """The rows of an executed query, one dict each."""
-    rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()  # times with a zone by way of fetchall() would import pandas
-    return rows
+    """The rows of an executed query, one dict each; Arrow's `to_pylist` would import pandas (0.3 s) for times with a zone."""
+    names = [column[0] for column in found.description or []]
+    return [dict(zip(names, values, strict=True)) for values in found.fetchall()]
 
 
 def clean(given: str) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 from pydantic import ValidationError
 
+from curation.binding import execute_bound
 from curation.fates import FateBook
 from curation.ingestion.inspection import quarantined, undecided
-from curation.ingestion.ledger import Entry, Ledger
-from curation.ingestion.rows import ORDINALS
+from curation.ingestion.ledger import ORDINALS, Entry, Ledger
 from curation.lineage.places import Traced, parquet, rows_of
 
 UNDECIDED = "undecided"
@@ -104,7 +104,8 @@ def _fate(connection: duckdb.DuckDBPyConnection, traced: Traced, record_no: int)
     if not files:
         return None
     rows = rows_of(
-        connection.execute(
+        execute_bound(
+            connection,
             f"select record_id, native_id, source, day, file, line, fate, rule, duplicate_of from {parquet(files)} "
             "where record_no = $number order by decided_at_seq desc limit 1",
             {"number": record_no},
@@ -119,7 +120,8 @@ def _as_arrived(connection: duckdb.DuckDBPyConnection, traced: Traced, record_no
     if not path.exists():
         return None
     rows = rows_of(
-        connection.execute(
+        execute_bound(
+            connection,
             f"select record_id, native_id, source, day, file, line, '{UNDECIDED}' as fate, null as rule, null as duplicate_of "
             f"from {parquet([path])} where record_no = $number",
             {"number": record_no},
@@ -133,7 +135,8 @@ def _copies(connection: duckdb.DuckDBPyConnection, traced: Traced, record_id: st
     files = [Path(name) for name in FateBook(traced.places.lake, traced.dataset).files()]
     if not files:
         return 0
-    row = connection.execute(
+    row = execute_bound(
+        connection,
         f"select count(*) from (select record_no, arg_max(duplicate_of, decided_at_seq) as kept from {parquet(files)} "
         f"where record_no in (select record_no from {parquet(files)} where duplicate_of = $id and fate <> 'superseded') "
         "group by record_no) where kept = $id",

@@ -26,19 +26,23 @@ def repair(
     value: str,
     arrived: Sequence[Delivery],
     *,
-    labels: int,
+    words: int,
     snapshots: Sequence[str],
+    is_in_latest: bool,
     models: Sequence[TracedModel],
     way_back: int | None,
 ) -> tuple[Step, ...]:
-    """The steps, none where no snapshot and no label has anything of it.
+    """The steps, none where nothing is left of it to mend.
 
-    `labels`: items with a vote of the annotator. `way_back`: the former champion's version, where it has learned none of it.
+    `words`: items on which a label, a verdict or a decision of the annotator stands. `is_in_latest`: the newest snapshot has some of
+    it. `way_back`: the former champion's version, where it has learned none of it.
     """
-    if not snapshots and not labels:
+    live = next((model for model in models if "champion" in model.aliases), None)
+    is_taken_back = kind == "annotator" and not words
+    is_learned = live is not None or is_in_latest
+    if not (is_learned if is_taken_back else words or snapshots):
         return ()
     steps = []
-    live = next((model for model in models if "champion" in model.aliases), None)
     if live is not None and way_back is not None:
         steps.append(
             Step(
@@ -47,15 +51,16 @@ def repair(
                 (f"champion: version {way_back} for version {live.version}",),
             )
         )
-    steps.append(_at_the_cause(dataset, kind, value, arrived, labels))
+    if not is_taken_back:
+        steps.append(_at_the_cause(dataset, kind, value, arrived, words))
     steps += _downstream(dataset, kind, snapshots, models)
     return tuple(steps)
 
 
-def _at_the_cause(dataset: str, kind: str, value: str, arrived: Sequence[Delivery], labels: int) -> Step:
+def _at_the_cause(dataset: str, kind: str, value: str, arrived: Sequence[Delivery], words: int) -> Step:
     match kind:
         case "annotator":
-            count = f"{labels:,} {'item' if labels == 1 else 'items'}"
+            count = f"{words:,} {'item' if words == 1 else 'items'}"
             return Step(
                 f"Take back what {value} has said: one line for each of {count} with kind withdraw, the item_id and annotator {value}; "
                 "or decide the items yourself, under Conflicts.",

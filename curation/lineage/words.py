@@ -9,11 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import duckdb
-import pyarrow as pa
 
+from curation.binding import execute_bound
 from curation.feedback.segments import covering_segments
 from curation.feedback.voting import label_parameters, last_words
-from curation.lineage.places import Traced, parquet
+from curation.lineage.places import Traced, parquet, rows_of
 from curation.predictions import PredictionStore
 from curation.training_rows import SPAM, literal, place_of
 
@@ -42,8 +42,7 @@ def words_on(
     connection: duckdb.DuckDBPyConnection, traced: Traced, items: Collection[str], consumed: int
 ) -> tuple[HumanLabel, ...]:
     """One entry per annotator and item as the labels up to event `consumed` had it, and one per word that came after; by item and seq."""
-    connection.register("items", pa.table({"item_id": pa.array(sorted(items), pa.string())}))
-    if not _heard(connection, traced, "item_id in (from items)", {}):
+    if not _heard(connection, traced, "item_id in (select unnest($items))", {"items": sorted(items)}):
         return ()
     before = _last(connection, traced, consumed)
     now = _last(connection, traced, None)
@@ -77,28 +76,28 @@ def votes_of(connection: duckdb.DuckDBPyConnection, traced: Traced, consumed: in
     return sorted(str(row["item_id"]) for row in rows if row["vote"] in known and not row["is_held_out"])
 
 
+def spoken_of(connection: duckdb.DuckDBPyConnection, traced: Traced) -> list[str]:
+    """The items, sorted, on which a word of the annotator heard last stands now that is neither a skip nor a withdrawal."""
+    return sorted({str(row["item_id"]) for row in _last(connection, traced, None) if row["kind"] not in {"skip", "withdraw"}})
+
+
 def annotators(connection: duckdb.DuckDBPyConnection, traced: Traced) -> list[str]:
     """Everybody who has said something about the dataset's items, by name."""
     segments = [segment.path for segment in covering_segments(traced.places.segments)]
     if not segments:
         return []
-    found = connection.execute(
-        f"select distinct annotator from {parquet(segments)} where dataset = $dataset order by 1", {"dataset": traced.dataset}
-    )
-    return [name for (name,) in found.fetchall()]
+    query = f"select distinct annotator from {parquet(segments)} where dataset = $dataset order by 1"
+    return [name for (name,) in execute_bound(connection, query, {"dataset": traced.dataset}).fetchall()]
 
 
-def _heard(connection: duckdb.DuckDBPyConnection, traced: Traced, condition: str, values: dict[str, object]) -> bool:
+def _heard(connection: duckdb.DuckDBPyConnection, traced: Traced, condition: str, values: dict[str, str | list[str]]) -> bool:
     """Temp tables `said` (the dataset's events that meet a condition) and `known` (predictions of their items); whether there are any."""
     segments = [segment.path for segment in covering_segments(traced.places.segments)]
     if not segments:
         return False
-    connection.execute(
-        f"create or replace temp table said as select {EVENT} from {parquet(segments)} where dataset = $dataset and {condition}",
-        {"dataset": traced.dataset, **values},
-    )
-    row = connection.execute("select count(*) from said").fetchone()
-    if not row or not row[0]:
+    wanted = f"select {EVENT} from {parquet(segments)} where dataset = $dataset and {condition}"
+    said = execute_bound(connection, f"create or replace temp table said as {wanted}", {"dataset": traced.dataset, **values})
+    if said.fetchone() == (0,):
         return False
     parts = PredictionStore(traced.places.predictions, traced.dataset).parts()
     found = f"{parquet(parts)} semi join said using (item_id)" if parts else "said limit 0"
@@ -112,13 +111,13 @@ def _last(connection: duckdb.DuckDBPyConnection, traced: Traced, consumed: int |
     """The last words among `said` up to that event, or among all."""
     events = "said" if consumed is None else f"(select * from said where seq <= {consumed:d})"
     query = last_words(events, "known", traced.labels)
-    found = connection.execute(
+    found = execute_bound(
+        connection,
         f"select item_id, annotator, kind, vote, seq, event_id, source, occurred_at, {place_of('item_id')} >= $test_from as is_held_out "
         f"from ({query}) order by item_id, seq",
         {**label_parameters(traced.labels), "test_from": traced.test_from},
     )
-    rows: list[dict[str, object]] = found.to_arrow_table().to_pylist()
-    return rows
+    return rows_of(found)
 
 
 def _label(row: dict[str, object], *, is_consumed: bool) -> HumanLabel:

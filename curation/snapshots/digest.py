@@ -20,20 +20,25 @@ spares a SHA-256 a row (1 CPU s a million).
 import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 
 from curation.snapshots.manifest import Column
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SPLIT = Column(name="split", type="string")
 ROW_DIGEST = np.dtype("S32")
 
 
-def _value(column: Column, has_nulls: bool) -> list[pl.Expr]:
+def _value(column: Column, has_nulls: bool) -> "list[pl.Expr]":
     """Expressions that, concatenated, give the bytes of one column's values."""
+    import polars as pl
+
     value = pl.col(column.name)
     if column.type == "string":
         pieces = [pl.lit("S"), value.str.len_bytes().cast(pl.String), pl.lit(":"), value]
@@ -48,8 +53,10 @@ def _value(column: Column, has_nulls: bool) -> list[pl.Expr]:
     return [pl.concat_str(pieces).fill_null("N")] if has_nulls else pieces
 
 
-def _encoded(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[npt.NDArray[np.int64], memoryview]:
+def _encoded(frame: "pl.DataFrame", columns: Sequence[Column]) -> tuple[npt.NDArray[np.int64], memoryview]:
     """The rows' bytes, one after the other, and the offsets (rows + 1) at which they start and end."""
+    import polars as pl
+
     pieces = [piece for column in columns for piece in _value(column, frame[column.name].null_count() > 0)]
     rows = frame.select(pl.concat_str(pieces).alias("row")).to_series()
     array = rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_binary())
@@ -58,7 +65,7 @@ def _encoded(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[npt.NDArra
     return at, memoryview(data if data is not None else b"")
 
 
-def row_digests(frame: pl.DataFrame, columns: Sequence[Column]) -> npt.NDArray[np.bytes_]:
+def row_digests(frame: "pl.DataFrame", columns: Sequence[Column]) -> npt.NDArray[np.bytes_]:
     """The digest of each row of `frame`, which has exactly typed `columns` (the split among them, first); shape (rows,)."""
     if frame.is_empty():
         return np.empty(0, dtype=ROW_DIGEST)
@@ -83,7 +90,7 @@ class OrderedDigest:
         self.columns = columns
         self._sha256 = hashlib.sha256()
 
-    def add(self, frame: pl.DataFrame) -> None:
+    def add(self, frame: "pl.DataFrame") -> None:
         """Rows that follow those added before."""
         if not frame.is_empty():
             offsets, data = _encoded(frame, self.columns)

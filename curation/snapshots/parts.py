@@ -9,12 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -24,6 +23,9 @@ from curation.files import sha256_of_file
 from curation.snapshots.digest import SPLIT, OrderedDigest, digest_of_rows, row_digests
 from curation.snapshots.manifest import Column, SnapshotFile, SnapshotSpec
 from curation.training_rows import SPLITS, quoted
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ARROW_TYPES = {
     "string": pa.string(),
@@ -183,8 +185,10 @@ class _PartWriter:
         self._waiting, self._waiting_rows = ([rest] if len(rest) else []), len(rest)
 
 
-def _check_rows(frame: pl.DataFrame, spec: SnapshotSpec) -> None:
+def _check_rows(frame: "pl.DataFrame", spec: SnapshotSpec) -> None:
     """CurationError naming the first row whose label is unknown or whose text no CSV reader would give back."""
+    import polars as pl
+
     wrong = frame.filter(~pl.col("label").is_in(spec.labels).fill_null(False) | pl.col("source").is_null())
     if len(wrong):
         raise CurationError(
@@ -203,6 +207,8 @@ def _check_rows(frame: pl.DataFrame, spec: SnapshotSpec) -> None:
 
 def _write_part(path: Path, tables: Iterable[pa.Table], spec: SnapshotSpec, split: str, seen: Seen) -> SnapshotFile:
     """Write one data part and add to `seen` what its rows add up to."""
+    import polars as pl
+
     columns = (SPLIT, *spec.columns)
     digests = []
     held = 0
@@ -243,6 +249,8 @@ def write_rows(connection: duckdb.DuckDBPyConnection, relation: str, spec: Snaps
 
 def write_index(connection: duckdb.DuckDBPyConnection, relation: str, key: str, folder: Path) -> dict[str, SnapshotFile]:
     """Write `index/<month>.parquet` below `folder`, each sorted by key."""
+    import polars as pl
+
     columns = index_columns(key)
     plain = (key, "cluster", "subject", "line")
     files = {}
@@ -263,6 +271,8 @@ def write_csv(parts: Sequence[Path], columns: Sequence[Column], split: str, path
 
     Quoted where needed; numbers in the shortest form that reads back equal; times as ISO 8601 with six decimals and Z.
     """
+    import polars as pl
+
     empty = pl.DataFrame(arrow_schema(columns).empty_table())
     frame = pl.scan_parquet(list(parts), glob=False) if parts else empty.lazy()
     frame.sink_csv(path, quote_style="necessary", datetime_format=TIMESTAMP_FORMAT)

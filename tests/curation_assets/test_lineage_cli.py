@@ -1,6 +1,8 @@
 """`curation explain` and `curation impact` on a home with predictions: text, JSON, and what they say to mistakes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,20 @@ def test_impact_of_an_unknown_person_fails_as_json_too(cli: Cli, home: Home) -> 
     code, out, _ = cli("impact", "reviews", "--annotator", "nobody", "--home", home.root, "--json")
     assert code == 1
     assert json.loads(out) == {"error": "reviews has no annotator nobody", "fix": "there is no annotator yet"}
+
+
+def test_a_question_imports_no_library_that_it_does_not_need(home: Home) -> None:
+    questions = [["explain", IDS[0]], ["impact", "reviews", "--review", item_id(0)], ["why", "R1"], ["status"]]
+    script = (
+        "import contextlib, json, sys\n"
+        "from curation_assets.cli import main\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        main([*arguments, '--home', sys.argv[2]])\n"
+        "heavy = {'pandas', 'polars', 'dagster', 'mlflow', 'scipy', 'sklearn', 'matplotlib', 'fastapi'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    asked = [sys.executable, "-c", script, json.dumps(questions), str(home.root)]
+    told = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert "a good kettle" in told
+    assert told.splitlines()[-1] == "[]"

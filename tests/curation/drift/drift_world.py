@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from curation.drift.kept import DriftBook
 from curation.drift.policy import DriftPolicy
 from curation.drift.watching import Watched
-from curation.ingestion.rows import ORDINALS
+from curation.ingestion.ledger import ORDINALS
 from curation.predictions import SCHEMA, PredictionStore
 from curation.promotions import ModelReference, PromotionLog
 from curation.snapshots.manifest import Batch, CardTexts, Column, SnapshotSpec

@@ -198,6 +198,36 @@ def test_a_row_is_told_with_its_label_its_origin_and_its_weight(made: Graph) -> 
 def test_a_name_in_a_command_of_the_repair_cannot_leave_its_quotes(made: Graph) -> None:
     champion = next(model for model in traced_models(made.traced) if model.standing == "champion")
     name = "o'hara $(rm -rf x)"
-    first, *_ = repair("notes", "annotator", name, (), labels=1, snapshots=["v0001"], models=[champion], way_back=1)
+    first, *_ = repair(
+        "notes", "annotator", name, (), words=1, snapshots=["v0001"], is_in_latest=True, models=[champion], way_back=1
+    )
     assert first.command is not None
     assert shlex.split(first.command)[-1] == f"repair after annotator {name}"
+
+
+@pytest.mark.parametrize(
+    ("words", "is_in_latest", "is_live", "commands"),
+    [
+        (3, True, True, ["curation feedback import withdrawn.jsonl --dataset notes", "curation run notes --retrain"]),
+        (0, True, False, ["curation run notes --retrain"]),
+        (0, False, True, ["curation run notes --retrain"]),
+        (0, False, False, []),
+    ],
+)
+def test_a_repair_asks_for_what_is_left_of_it(
+    made: Graph, words: int, is_in_latest: bool, is_live: bool, commands: list[str]
+) -> None:
+    models = traced_models(made.traced)
+    learned = next(model for model in models if ("champion" in model.aliases) == is_live)
+    steps = repair(
+        "notes",
+        "annotator",
+        "gus",
+        (),
+        words=words,
+        snapshots=["v0001"],
+        is_in_latest=is_in_latest,
+        models=[learned],
+        way_back=None,
+    )
+    assert [step.command for step in steps] == commands

@@ -76,7 +76,15 @@ def test_impact_finds_every_snapshot_model_alias_and_prediction(made: Graph) -> 
         assert told.predictions == sum(one["model_version"] in models for one in made.predictions)
         champion = made.pile()[-1] if made.pile() else None
         assert ("champion" in told.live) is (champion in models)
-        assert bool(told.steps) is bool(expected or told.labels)
+        is_learned = any(held.is_latest for held in told.holdings) or "champion" in told.live
+        assert bool(told.steps) is (stands(made, value) or is_learned if kind == "annotator" else bool(expected))
+
+
+def stands(made: Graph, annotator: str) -> bool:
+    """Whether anything that the annotator has said is neither taken back nor a skip."""
+    said = [event for event in made.events if event["annotator"] == annotator]
+    last = {event["item_id"]: event for event in sorted(said, key=lambda event: (event["occurred_at"], event["seq"]))}
+    return any(event["kind"] not in {"skip", "withdraw"} for event in last.values())
 
 
 def beyond(made: Graph) -> set[str]:
