@@ -33,7 +33,7 @@ def build_defs(home: Home) -> dg.Definitions:
         sensors=[*sensors, alerts_sensor(alerted_datasets(), keys.OWNERS)],
         resources={
             "home": home,
-            "dbt": dbt_resource(),
+            "dbt": dbt_resource("run"),
             "registry": ModelRegistry(home.mlflow),
             "reviews_writer": writer_of("reviews", home),
         },

@@ -113,7 +113,8 @@ def served_datasets() -> "dict[str, ServedDataset]":
 def declared(name: str) -> Declared:
     """The dataset of that name; CurationError names those there are."""
     if name not in DATASETS:
-        raise CurationError(f"there is no dataset {name!r}", f"one of: {', '.join(sorted(DATASETS))}")
+        what = f"{name!r} is a dataset of prompts and answers" if name in PROMPTS else f"there is no dataset {name!r}"
+        raise CurationError(what, f"one of: {', '.join(sorted(DATASETS))}")
     return DATASETS[name]
 
 

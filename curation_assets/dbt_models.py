@@ -109,9 +109,9 @@ class Dbt(DbtCliResource):
         return None
 
 
-def dbt_resource() -> DbtCliResource:
-    """dbt on target `run`: the warehouse that belongs to Dagster's runs."""
-    return Dbt(project_dir=str(PROJECT), profiles_dir=str(REPOSITORY), target="run", dbt_executable=dbt_executable())
+def dbt_resource(target: str) -> DbtCliResource:
+    """dbt on a target of profiles.yml: the warehouse that belongs to Dagster's runs of one dataset."""
+    return Dbt(project_dir=str(PROJECT), profiles_dir=str(REPOSITORY), target=target, dbt_executable=dbt_executable())
 
 
 def build_then(

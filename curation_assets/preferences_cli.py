@@ -7,6 +7,7 @@ import typer
 
 from curation.errors import CurationError
 from curation_assets.commands import DatasetArgument, HomeOption, JsonOption, answer, home_flag
+from curation_assets.tables import counted
 from resources.home import Home, now
 
 
@@ -71,6 +72,6 @@ def export_preferences(where: Home, dataset: str, form: str, output: Path | None
     }
     counts = ", ".join(f"{rows:,} {split}" for split, rows in manifest.counts.items() if rows)
     left = ", ".join(f"{count:,} {name}" for name, count in found.left_out.model_dump().items() if count)
-    lines = [f"{manifest.rows:,} rows ({counts}) {'in' if export.is_new else 'as before, in'} {export.folder}"]
+    lines = [f"{counted(manifest.rows, 'row', 'rows')} ({counts}) {'in' if export.is_new else 'as before, in'} {export.folder}"]
     lines += [f"left out: {left}"] if left else []
     return result, "\n".join([*lines, f'next: datasets.load_dataset("{export.folder}") and TRL\'s {form.upper()}Trainer'])

@@ -343,7 +343,7 @@ def _why(overall: Part, slices: Sequence[Part], arm: Part | None, new_labels: in
     control = f"; {_told(arm)}: {arm.why}" if arm is not None else ""
     return (
         f"promoted: {_told(overall)}: {overall.why}; none of {voting} voting slices stands against it; "
-        f"{new_labels:,} labels that the champion has not learned from{control}"
+        f"{new_labels:,} {'label' if new_labels == 1 else 'labels'} that the champion has not learned from{control}"
     )
 
 

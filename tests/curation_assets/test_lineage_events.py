@@ -1,5 +1,6 @@
 """OpenLineage events against a real HTTP receiver on loopback that takes, refuses, talks nonsense or is not there."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -7,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import duckdb
@@ -16,6 +17,7 @@ import pytest
 from curation.snapshots.manifest import Batch, CardTexts, Column, SnapshotSpec
 from curation.snapshots.store import Snapshot, SnapshotStore
 from curation_assets.lineage_events import tell_others
+from resources.openlineage_receiver import Receiver
 
 NOW = datetime.datetime(2026, 11, 23, 12, tzinfo=datetime.UTC)
 ROWS = (
@@ -145,6 +147,26 @@ def test_a_receiver_that_is_not_there_or_speaks_no_http_is_a_warning(snapshot: S
         nonsense = tell_others(snapshot, {"OPENLINEAGE_URL": address}, now=NOW)
     assert "v0001 was not taken" in str(nonsense)
     assert "v0001 was not taken" in str(tell_others(snapshot, {"OPENLINEAGE_URL": address}, now=NOW))
+
+
+def test_a_receiver_that_answers_byte_by_byte_delays_no_longer_than_one_that_hangs() -> None:
+    is_heard = Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 ")
+                for _ in range(40):  # 2 s in all, each byte well within the timeout
+                    if is_heard.wait(0.05):
+                        return
+                    connection.sendall(b"O")
+                connection.sendall(b"K\r\n\r\n")
+
+        Thread(target=drip, daemon=True).start()
+        receiver = Receiver(f"http://127.0.0.1:{server.getsockname()[1]}", "curation", None, timeout_s=0.5)
+        assert "no answer within 0.5 s" in str(receiver.send({}))
+        is_heard.set()
 
 
 def test_an_address_that_is_none_fails_no_run(snapshot: Snapshot) -> None:

@@ -148,7 +148,7 @@ def test_preferences_of_a_file_count_like_any_other_and_unknown_answers_are_told
     assert code == 0, error
     code, out, _ = cli("labels", "export", "assistant", "--format", "dpo", "--home", home)
     assert code == 0
-    assert out.splitlines()[0].startswith("1 rows (1 ")
+    assert out.splitlines()[0].startswith("1 row (1 ")
     assert out.splitlines()[1] == "left out: 1 unknown"
 
 
@@ -159,7 +159,7 @@ def test_a_dataset_without_prompts_and_an_output_are_refused_with_what_to_do(cli
     assert "--format 'orpo' is unknown" in mistaken(cli, *export, "assistant", "--format", "orpo")
     assert "--output has no meaning" in mistaken(cli, *export, "assistant", "--format", "dpo", "--output", tmp_path / "a")
     assert "assistant has no dpo rows" in mistaken(cli, *export, "assistant", "--format", "dpo")
-    assert "there is no dataset 'assistant'" in mistaken(cli, *export, "assistant", "--format", "csv")
+    assert "'assistant' is a dataset of prompts and answers" in mistaken(cli, *export, "assistant", "--format", "csv")
 
 
 def test_verify_names_a_changed_file_of_an_export(cli: Cli, tmp_path: Path) -> None:

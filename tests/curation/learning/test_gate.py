@@ -186,7 +186,7 @@ def test_columns_of_other_lengths_are_a_mistake() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_order_of_the_rows_changes_nothing(seed: int) -> None:
     test = compared([("kiosk", 700, 20, 80), ("app", 900, 60, 90), ("shop", 650, 40, 30)])
     order = np.random.default_rng(seed).permutation(len(test.keys))
@@ -241,7 +241,7 @@ def test_no_disagreement_at_all_still_has_an_interval() -> None:
 
 
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 2000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_score_falls_and_the_bounds_bracket_the_difference(gained: int, lost: int, same: int) -> None:
     rows = gained + lost + same + 1
     scores = [score(gained, lost, rows, difference) for difference in np.linspace(-0.99, 0.99, 23)]
@@ -259,7 +259,7 @@ def test_the_score_falls_and_the_bounds_bracket_the_difference(gained: int, lost
     tilt=st.floats(-0.6, 0.6),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_interval_covers_the_true_difference_about_95_times_in_100(
     rows: int, disagreement: float, tilt: float, seed: int
 ) -> None:
