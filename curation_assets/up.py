@@ -27,12 +27,12 @@ HOST = "127.0.0.1"
 START_S = 180.0
 
 
-def free_port(wanted: int, tell: Callable[[str], None]) -> int:
-    """`wanted`, or the next free one of the 50 after it; a taken one is named."""
+def free_port(wanted: int, tell: Callable[[str], None], promised: int | None = None) -> int:
+    """`wanted`, or the next free one of the 50 after it; a taken one is named. `promised` is free, but somebody else's."""
     for port in range(wanted, wanted + 50):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if not _taken(probe, port):
+            if port != promised and not _taken(probe, port):
                 return port
         tell(f"port {port} is taken; trying {port + 1}")
     raise CurationError(f"ports {wanted} to {wanted + 49} are all taken", "name another with --port")
@@ -96,7 +96,8 @@ class Service:
 def _up(home: Home, wanted_port: int, wanted_feedback_port: int, tell: Callable[[str], None]) -> int:
     os.environ.update(home.environment())
     make_history(home)
-    port, feedback_port = free_port(wanted_port, tell), free_port(wanted_feedback_port, tell)
+    port = free_port(wanted_port, tell)
+    feedback_port = free_port(wanted_feedback_port, tell, promised=port)
     dagster = ["dagster", "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-h", HOST, "-p", str(port)]
     feedback = ["curation_assets.cli", "serve", "--host", HOST, "--port", str(feedback_port), "--home", str(home.root)]
     feedback += ["--dagster-url", f"http://{HOST}:{port}"]

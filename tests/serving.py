@@ -1,6 +1,7 @@
 """`curation up` as tests and pictures need it: started on a free port, its words kept, its processes found. No assertion."""
 
 import contextlib
+import itertools
 import json
 import os
 import queue
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +23,14 @@ import psutil
 from resources.home import REPOSITORY
 
 PATIENCE_S = 180.0  # a start takes 10 s of an idle machine
+SURVIVAL_S = 60.0  # what `up` started gets 5 s of grace and then SIGKILL; a busy machine buries the dead more slowly
+FIRST_PORT = 10_000 + os.getpid() % 200 * 100
+PORTS = itertools.cycle(range(FIRST_PORT, FIRST_PORT + 100, 2))
+"""Of this process, and below those that the kernel gives to whoever asks for any: none is lost between choosing and binding it.
+
+Every second one: `up` goes on to the next where its own is taken.
+"""
+
 LOCATION = 'repositoryName: "__repository__", repositoryLocationName: "curation_assets.definitions"'
 LAUNCH = f"""mutation($job: String!, $tags: [ExecutionTag!]!) {{ launchRun(executionParams: {{
   selector: {{pipelineName: $job, {LOCATION}}}, executionMetadata: {{tags: $tags}}
@@ -59,10 +69,12 @@ def asked(address: str, query: str, **variables: Any) -> Any:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and nobody else will."""
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports never end")
 
 
 @contextlib.contextmanager
@@ -103,3 +115,11 @@ def processes_on(home: Path) -> list[psutil.Process]:
             if on_home and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+def survivors(home: Path) -> list[list[str]]:
+    """How those were started that are still alive on `home` when their time is over."""
+    until_s = time.monotonic() + SURVIVAL_S
+    while (found := processes_on(home)) and time.monotonic() < until_s:
+        psutil.wait_procs(found, timeout=1.0)
+    return [process.cmdline()[:6] for process in found]

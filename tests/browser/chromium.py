@@ -15,6 +15,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 FLAGS += ["--disable-component-update", "--disable-sync"]
 GROUP = "/locations/curation_assets.definitions/asset-groups/reviews"
 PATIENCE_MS = 180_000.0  # a run takes 10 to 20 s of an idle machine; another may be busy
+expect.set_options(timeout=PATIENCE_MS)  # Playwright's own 5 s are too few for a busy machine
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Ui:
         """Follow the notice of a launched run to its page, wait for its end, and hold it to its success."""
         self.page.get_by_text("View", exact=True).click()
         ended = self.page.get_by_text(re.compile("^(Success|Failure|Canceled)$")).first
-        expect(ended).to_be_visible(timeout=PATIENCE_MS)
+        expect(ended).to_be_visible()
         expect(ended).to_have_text("Success")
 
 
@@ -59,7 +60,7 @@ def looking_at(address: str, width_px: int = 1600, height_px: int = 1000, pixel_
 def signed_in(context: BrowserContext, address: str, name: str, path: str = "/label/reviews") -> Page:
     """A new tab of somebody at a page of the feedback service; `name` is a token where it demands tokens."""
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/sign-in?next={path}")
     page.locator("#who").fill(name)
     page.keyboard.press("Enter")
@@ -75,4 +76,4 @@ def shown_item(page: Page) -> str:
 
 def all_is_sent(page: Page) -> None:
     """Wait until the service has acknowledged everything that the labelling page has."""
-    expect(page.locator("#waiting")).to_contain_text("safely with the service", timeout=30_000)
+    expect(page.locator("#waiting")).to_contain_text("safely with the service")

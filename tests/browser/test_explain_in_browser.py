@@ -38,7 +38,6 @@ def paths(home: Home) -> list[str]:
 def context(home: Home, paths: list[str]) -> Iterator[BrowserContext]:
     with serving(home.root) as served, looking_at(served.address, 360, 740) as seen:
         signed_in(seen.page.context, served.address, "anna", "/predictions/reviews")
-        seen.page.context.set_default_timeout(20_000)
         seen.open("/predictions/reviews")
         yield seen.page.context
 

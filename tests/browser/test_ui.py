@@ -10,7 +10,7 @@ from curation.ingestion.ledger import Ledger
 from curation.snapshots.store import SnapshotStore
 from curation_assets import keys
 from resources.home import Home, today
-from tests.browser.chromium import GROUP, PATIENCE_MS, Ui
+from tests.browser.chromium import GROUP, Ui
 
 pytestmark = pytest.mark.slow
 
@@ -24,10 +24,10 @@ def batches(home: Home) -> list[str]:
 
 def test_the_graph_shows_every_asset_of_the_reviews_and_nothing_pops_up(ui: Ui) -> None:
     page = ui.open(GROUP)
-    expect(page.get_by_role("button", name="Materialize all")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("button", name="Materialize all")).to_be_visible()
     for name in ASSETS:
         shown = re.compile(f"^({name}|{name[:8]}.*….*{name[-7:]})$")  # a long name is cut in its middle
-        expect(page.get_by_text(shown).first).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_text(shown).first).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
@@ -40,7 +40,7 @@ def test_materialize_all_ends_green_with_a_snapshot_a_model_and_its_picture(ui: 
     assert batches(home) == [f"generic/{today()}"]
     assert SnapshotStore(home.snapshots).manifest("reviews").rows > 200
     picture = ui.open("/assets/sentiment_model").get_by_alt_text("confusion matrix")
-    expect(picture).to_be_visible(timeout=PATIENCE_MS)
+    expect(picture).to_be_visible()
     assert picture.evaluate("picture => picture.complete && picture.naturalWidth") > 200
 
 
@@ -49,7 +49,7 @@ def test_days_reach_from_the_earliest_in_landing_to_today_and_one_of_them_alone_
     ui.press("Materialize")
     dialog = page.get_by_role("dialog")
     for day in (TWO_DAYS_AGO, today()):
-        expect(dialog.get_by_text(day.isoformat(), exact=True)).to_be_visible(timeout=PATIENCE_MS)
+        expect(dialog.get_by_text(day.isoformat(), exact=True)).to_be_visible()
     dialog.get_by_role("textbox").first.fill(TWO_DAYS_AGO.isoformat())
     page.keyboard.press("Enter")
     ui.press("Launch 1 run")
@@ -62,7 +62,7 @@ def test_one_dbt_model_alone_ends_green_and_shows_its_samples(ui: Ui) -> None:
     ui.press("Materialize")
     ui.launched_run_ends_green()
     page = ui.open("/assets/curated_reviews")
-    expect(page.get_by_role("row").filter(has_text="samples").get_by_text("copies")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("row").filter(has_text="samples").get_by_text("copies")).to_be_visible()
 
 
 def test_the_pages_asked_no_other_host(ui: Ui) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
-import psutil
 import pytest
 
 from curation.feedback.log import FeedbackLog
@@ -26,13 +25,14 @@ from curation.predictions import PredictionStore
 from curation.training_rows import place_of
 from curation_assets.dbt_models import dbt_executable
 from resources.home import REPOSITORY, Home, today
+from tests.curation_assets.loop_world import run
 from tests.deliveries import deliver, review
-from tests.serving import LOCATION, PATIENCE_S, Up, asked, processes_on, serving
+from tests.serving import LOCATION, PATIENCE_S, Up, asked, serving, survivors
 
 pytestmark = pytest.mark.slow
 
 SECONDS = 60.0
-SURVIVAL_S = 10.0
+PAUSE_S = 2.0  # between two commands and two builds: other tests run beside this minute
 ITEMS = 40  # people talk about so few that the sensor never finds the 100 new labels it waits for: two runs are enough
 TICKS = f"""{{ sensorOrError(sensorSelector: {{sensorName: "reviews_retrain_sensor", {LOCATION}}}) {{
   ... on Sensor {{ sensorState {{ ticks(limit: 100) {{ status skipReason error {{ message }} }} }} }} }} }}"""
@@ -162,8 +162,8 @@ def crowd(home: Home, served: Up, seen: Seen) -> None:
     runs = [served.launch("reviews_daily", today().isoformat()), served.launch("reviews_retrain")]
     with (
         again_and_again(0.05, client.post),
-        again_and_again(0.5, lambda: command(home.root, "status", seen), lambda: command(home.root, "verify", seen)),
-        again_and_again(0.5, lambda: dbt_build(home.root, seen)),
+        again_and_again(PAUSE_S, lambda: command(home.root, "status", seen), lambda: command(home.root, "verify", seen)),
+        again_and_again(PAUSE_S, lambda: dbt_build(home.root, seen)),
     ):
 
         def has_ended() -> bool:
@@ -183,8 +183,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A champion with predictions."""
     home = Home(tmp_path_factory.mktemp("crowd") / "home").prepare()
     deliver(home.root, today(), [review(number) for number in range(300)])
-    told = curation(home.root, "run", "reviews")
-    assert told.returncode == 0, told.stderr
+    report = run(home)
+    assert report.succeeded, report.failure
     return home
 
 
@@ -194,9 +194,7 @@ def seen(home: Home) -> Seen:
     seen = Seen()
     with serving(home.root) as served:
         crowd(home, served, seen)
-        started = processes_on(home.root)
-    psutil.wait_procs(started, timeout=SURVIVAL_S)
-    seen.survivors = [process.cmdline()[:6] for process in processes_on(home.root)]
+    seen.survivors = survivors(home.root)
     logs = (home.dagster / "up.log", home.feedback_log.with_name("serve.log"))
     seen.logs = {path.name: path.read_text() for path in logs}
     return seen

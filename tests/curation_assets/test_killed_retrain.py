@@ -38,25 +38,23 @@ KEPT = [
 BY_CHANCE = {"by", "previous", "run_id", "artefact"}
 """What of a decision names the run: Dagster's and MLflow's ids are random, and `previous` is the digest of a file with such ids."""
 
-BOUNDARIES = [
-    "curated_review_feedback",
-    "review_training_snapshot",
-    "sentiment_model",
-    "sentiment_champion",
-    "review_predictions",
-    "review_label_queue",
-    "review_label_value",
-]
-WITHIN_STEPS = [
+KILLS = [
     Moment("os.rename", after="lake/feedback/0"),  # the segment is there, nothing is made of it
     Moment("curated_feedback/reviews/CURRENT.json"),  # labels are curated, but not current
+    Moment("curated_review_feedback done"),
     Moment("snapshots/reviews/LATEST"),  # the snapshot is there, but not the latest
+    Moment("review_training_snapshot done"),
     Moment("confusion_matrix.png"),  # the model's file is there, but not in the registry
     Moment("mlflow/reviews.json"),  # the model is registered, but not noted
+    Moment("sentiment_model done"),
     Moment("promotions/reviews/HEAD"),  # the verdict is written, but not its head
     Moment("sqlite3.connect", after="promotions/reviews/HEAD"),  # the verdict stands, but the alias names the former champion
+    Moment("sentiment_champion done"),
+    Moment("review_predictions done"),
+    Moment("review_label_queue done"),
+    Moment("review_label_value done"),
 ]
-"""Between two things that a step writes; in the order of a run, so that each kill comes later than the one before."""
+"""After every step, and between two things that a step writes; in the order of a run, so that each kill comes later than the last."""
 
 
 def files_of(home: Path) -> dict[str, str]:
@@ -137,22 +135,17 @@ def test_shadow_models_are_compared_and_none_of_them_is_kept_registered_or_promo
     assert len(undisturbed["registry"]["runs"]) == len(undisturbed["models"]) == len(undisturbed["decisions"]) == 2
 
 
-@pytest.mark.parametrize("step", BOUNDARIES)
-def test_a_retrain_killed_after_any_step_and_run_again_leaves_what_an_undisturbed_one_leaves(
-    prepared: Path, undisturbed: dict[str, Any], tmp_path: Path, step: str
-) -> None:
-    home = shutil.copytree(prepared, tmp_path / "home")
-    assert ended("retrain", home, Moment(f"{step} done")) == -signal.SIGKILL
-    assert ended("retrain", home) == 0
-    assert left_by(home) == undisturbed
-
-
-def test_a_retrain_killed_seven_times_between_two_writes_of_a_step_leaves_what_an_undisturbed_one_leaves(
+def test_a_retrain_killed_after_every_step_and_between_its_writes_leaves_what_an_undisturbed_one_leaves(
     prepared: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     home = shutil.copytree(prepared, tmp_path / "home")
-    assert [ended("retrain", home, moment) for moment in WITHIN_STEPS] == [-signal.SIGKILL] * len(WITHIN_STEPS)
-    assert registered_in(home)["aliases"] == [("reviews", "challenger", 1), ("reviews", "champion", 1)]
+    for moment in KILLS:
+        assert ended("retrain", home, moment) == -signal.SIGKILL, moment
+        has_moved = KILLS.index(moment) >= KILLS.index(Moment("sentiment_champion done"))
+        assert registered_in(home)["aliases"] == [
+            ("reviews", "challenger", 1 + has_moved),
+            ("reviews", "champion", 1 + has_moved),
+        ]
     assert ended("retrain", home) == 0
     assert left_by(home) == undisturbed
 

@@ -17,7 +17,8 @@ from curation.errors import CurationError
 from curation.fates import COUNTS
 from curation.ingestion.ledger import Ledger
 from curation_assets.runs import RunReport, run_dataset
-from curation_assets.status import status_of, verified, way_in
+from curation_assets.status import status_of, verified
+from curation_assets.way_in import way_in
 from resources.home import REPOSITORY, Home
 from tests.deliveries import day, deliver, review
 
@@ -166,21 +167,21 @@ def test_a_refused_day_stops_no_other_and_ends_the_run_with_its_reason(tmp_path:
     assert status_of(home, "reviews")["refused"] == []
 
 
-@pytest.mark.parametrize("seen", ["raw_reviews done", "reviews_models ...", "review_training_snapshot ..."])
-def test_a_run_killed_at_any_step_ends_with_the_same_bytes_when_run_again(
-    at_once: tuple[Home, RunReport], tmp_path: Path, seen: str
+def test_a_run_killed_at_three_steps_in_turn_ends_with_the_same_bytes_when_run_again(
+    at_once: tuple[Home, RunReport], tmp_path: Path
 ) -> None:
     home = home_with_key(tmp_path)
     deliver(home.root, day(1), DAY_ONE)
     deliver(home.root, day(2), DAY_TWO)
     command = [sys.executable, "-m", "curation_assets.cli", "run", "reviews", "--until", "snapshot", "--home", str(home.root)]
-    killed = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=REPOSITORY, start_new_session=True
-    )
-    assert killed.stderr is not None
-    assert any(seen in line for line in killed.stderr)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    for seen in ("raw_reviews done", "reviews_models ...", "review_training_snapshot ..."):
+        killed = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=REPOSITORY, start_new_session=True
+        )
+        assert killed.stderr is not None
+        assert any(seen in line for line in killed.stderr)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
     assert run(home, "snapshot").succeeded
     assert bytes_of(home.snapshots / "reviews" / "v0001") == bytes_of(at_once[0].snapshots / "reviews" / "v0001")
 

@@ -13,13 +13,13 @@ import pytest
 
 from curation.errors import CurationError
 from curation_assets.up import answers, up
+from curation_assets.up import free_port as first_free
 from resources.home import REPOSITORY, Home, today
 from tests.deliveries import deliver, review
-from tests.serving import LOCATION, PATIENCE_S, Up, asked, free_port, processes_on, serving
+from tests.serving import LOCATION, PATIENCE_S, SURVIVAL_S, Up, asked, free_port, processes_on, serving, survivors
 
 pytestmark = pytest.mark.slow
 
-SURVIVAL_S = 10.0
 SCHEDULES = f"""{{ schedulesOrError(repositorySelector: {{{LOCATION}}}) {{
   ... on Schedules {{ results {{ name scheduleState {{ status }} }} }} }} }}"""
 
@@ -41,43 +41,45 @@ def start_a_run(served: Up, home: Path) -> psutil.Process:
     raise AssertionError(f"no dbt process within {PATIENCE_S:.0f} s")
 
 
-def survivors(found: list[psutil.Process], home: Path) -> list[list[str]]:
-    psutil.wait_procs(found, timeout=SURVIVAL_S)
-    return [process.cmdline()[:6] for process in processes_on(home)]
-
-
-def test_ctrl_c_ends_everything_that_up_started_and_up_said_where_it_was_and_that_it_has_no_login(tmp_path: Path) -> None:
+def test_ctrl_c_ends_all_that_up_started_with_a_run_and_its_dbt_and_up_said_where_it_was_and_that_it_has_no_login(
+    tmp_path: Path,
+) -> None:
+    deliver(tmp_path, today(), [review(number) for number in range(60)])
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        port = free_port()
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         with serving(tmp_path, port) as served:
-            started = processes_on(tmp_path)
             told = "\n".join(served.told)
             assert f"port {port} is taken; trying {port + 1}" in told
             assert served.address != f"http://127.0.0.1:{port}"
             assert "no login" in told and "loopback" in told
             assert '"telemetryEnabled": false' in page(served.address)
             assert page(served.feedback.replace("/v1/feedback", "/readyz"))
-            assert any("serve" in process.cmdline() for process in started)
+            assert any("serve" in process.cmdline() for process in processes_on(tmp_path))
             with pytest.raises(CurationError, match="another `up` serves"):
                 up(Home(tmp_path), free_port(), free_port(), print)
+            dbt = start_a_run(served, tmp_path)
+            assert dbt in processes_on(tmp_path)
             for _ in range(2):  # as a terminal does it, for somebody impatient
                 os.killpg(served.process.pid, signal.SIGINT)
             assert served.process.wait(SURVIVAL_S) == 0
-            assert len(started) >= 5
-            assert survivors(started, tmp_path) == []
+            assert survivors(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_neither_sigterm_nor_its_own_death_leaves_a_run_or_its_dbt_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_port_that_is_promised_to_another_service_is_passed_over() -> None:
+    port, told = free_port(), []
+    assert first_free(port, told.append, promised=port) == port + 1
+    assert told == [f"port {port} is taken; trying {port + 1}"]
+
+
+def test_its_own_death_leaves_no_run_and_no_dbt_behind(tmp_path: Path) -> None:
     deliver(tmp_path, today(), [review(number) for number in range(60)])
     with serving(tmp_path) as served:
         dbt = start_a_run(served, tmp_path)
-        started = processes_on(tmp_path)
-        assert dbt in started
-        served.process.send_signal(number)
-        assert survivors(started, tmp_path) == []
+        assert dbt in processes_on(tmp_path)
+        served.process.kill()
+        assert survivors(tmp_path) == []
 
 
 def test_plain_dagster_dev_starts_quietly_and_says_that_its_history_is_temporary(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.spam_rules import SETS, cleaning_macros, connect, judge
@@ -121,7 +121,6 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(text=st.lists(PIECES).map("".join) | st.text().filter(lambda text: "&" not in text))
 def test_cleaning_never_raises_and_cleaning_again_changes_little(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     once = clean(connection, text)

@@ -5,6 +5,7 @@ The job does what a retrain does to the loop: it drains, writes a real snapshot 
 
 import contextlib
 import datetime
+import functools
 import logging
 import os
 import random
@@ -21,11 +22,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
+from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
+from dagster._core.storage.sqlite import create_db_conn_string
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from curation.feedback.drain import FeedbackTable
 from curation.feedback.events import Event, checked_event, prediction_id_of
@@ -53,14 +60,56 @@ WITHIN_THIS_PROCESS = """
 run_launcher:
   module: dagster._core.launcher.sync_in_memory_run_launcher
   class: SyncInMemoryRunLauncher
-event_log_storage: # one file for all runs: making one for each run costs a tenth of a schedule
-  module: dagster._core.storage.event_log
-  class: ConsolidatedSqliteEventLogStorage
-  config:
-    base_dir: {folder}/events
+compute_logs: # of which every step would start four processes
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+run_storage: {{module: {module}, class: Runs, config: {{base_dir: {folder}/runs}}}}
+schedule_storage: {{module: {module}, class: Ticks, config: {{base_dir: {folder}/ticks}}}}
+event_log_storage: {{module: {module}, class: Events, config: {{base_dir: {folder}/events}}}}
 """
 IN_A_RUN: list[Callable[[], None]] = []
 """What happens while a run is under way, after it has drained; each is called once."""
+
+
+@functools.cache
+def opened(url: str) -> Engine:
+    """One engine a file, which waits for no disk: Dagster makes one for each statement, and compiles that anew."""
+    engine = create_engine(url)
+    event.listen(engine, "connect", lambda connection, _: connection.execute("pragma synchronous = off"))
+    return engine
+
+
+class Runs(SqliteRunStorage):
+    """Dagster's runs, opened without a look for migrations: every tick opens them."""
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> SqliteRunStorage:
+        if not Path(config_value["base_dir"], "runs.db").exists():
+            super().from_config_value(inst_data, config_value)
+        return cls(create_db_conn_string(config_value["base_dir"], "runs"), inst_data)
+
+    def connect(self) -> contextlib.AbstractContextManager[Connection]:
+        return opened(self._conn_string).begin()
+
+
+class Ticks(SqliteScheduleStorage):
+    """Dagster's ticks, likewise."""
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> SqliteScheduleStorage:
+        if not Path(config_value["base_dir"], "schedules.db").exists():
+            super().from_config_value(inst_data, config_value)
+        return cls(create_db_conn_string(config_value["base_dir"], "schedules"), inst_data)
+
+    def connect(self) -> contextlib.AbstractContextManager[Connection]:
+        return opened(self._conn_string).begin()
+
+
+class Events(ConsolidatedSqliteEventLogStorage):
+    """Dagster's events of all runs in one file: making one for each run costs a tenth of a schedule."""
+
+    def _connect(self) -> contextlib.AbstractContextManager[Connection]:
+        return opened(self._conn_string).begin()
 
 
 def definitions() -> dg.Definitions:
@@ -162,7 +211,9 @@ def die(number: int, frame: FrameType | None) -> None:
 def instance_in(folder: Path) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance with our settings; runs wait in its queue until `Loop.execute` takes them, within this process."""
     folder.mkdir()
-    (folder / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text() + WITHIN_THIS_PROCESS.format(folder=folder))
+    (folder / "dagster.yaml").write_text(
+        (REPOSITORY / "dagster.yaml").read_text() + WITHIN_THIS_PROCESS.format(module=__name__, folder=folder)
+    )
     former = signal.signal(signal.SIGUSR1, die)
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         yield instance

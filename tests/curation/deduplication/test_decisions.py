@@ -62,7 +62,7 @@ def record_lists(draw: st.DrawFn) -> list[Record]:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=40)
 @given(records=record_lists(), rows_at_once=st.sampled_from([1, 7, 100]), cuts=st.lists(st.integers(0, 30), max_size=4))
 def test_pieces_and_runs_of_any_size_decide_as_the_rules_say(records: list[Record], rows_at_once: int, cuts: list[int]) -> None:
     expected = decide_slowly(records)

@@ -181,14 +181,14 @@ def histories(draw: st.DrawFn) -> tuple[list[Said], list[Known], str, int]:
     return events, predictions, draw(dataset), draw(st.integers(0, len(events)))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(histories())
 def test_any_history_is_counted_as_plain_python_counts_it(history: tuple[list[Said], list[Known], str, int]) -> None:
     events, predictions, dataset, watermark = history
     assert counted(events, predictions, dataset, watermark) == reference(events, predictions, dataset, watermark)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(histories())
 def test_the_last_words_are_those_plain_python_finds(history: tuple[list[Said], list[Known], str, int]) -> None:
     events, predictions, dataset, _ = history

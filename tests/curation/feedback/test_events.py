@@ -276,7 +276,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     context=st.none() | st.dictionaries(TEXT, JSON_VALUES, max_size=4),
     reason=st.none() | TEXT,
@@ -297,7 +297,7 @@ def test_a_body_sent_again_is_the_same_event_with_the_same_body(
     assert (first.context, first.reason, first.occurred_at) == (context, reason, at and datetime.fromisoformat(at))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(raw=st.binary(max_size=80) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
 def test_whatever_bytes_arrive_are_refused_with_an_event_error(raw: bytes) -> None:
     assert refusal(raw).field

@@ -142,7 +142,7 @@ def test_lists_committed_together_are_each_whole_or_not_at_all(log: FeedbackLog)
     assert log.verify({}) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(groups=st.lists(st.lists(st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=4), max_size=3), max_size=4))
 def test_any_groups_of_lists_leave_what_a_dictionary_would(tmp_path_factory: pytest.TempPathFactory, groups: list[Any]) -> None:
     model: dict[int, bool] = {}

@@ -212,7 +212,7 @@ def damaged(raw: bytes, damage: str) -> bytes:
     }[damage]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(texts, texts, st.booleans(), damages), min_size=1, max_size=12),
     st.sampled_from(["lines", "array by line", "array on a line"]),

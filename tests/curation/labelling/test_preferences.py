@@ -161,7 +161,7 @@ def expected_rows(events: list[Any]) -> list[tuple[str, str, str]]:
 
 
 @given(EVENTS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_rows_are_those_of_brute_force_whatever_is_said_in_whatever_order(events: list[Any]) -> None:
     with TemporaryDirectory() as folder, FeedbackLog(Path(folder) / "log.sqlite", b"k" * 32) as log:
         chats = Chats(Path(folder), log)

@@ -129,7 +129,7 @@ def test_no_weight_exceeds_the_cap_and_what_is_cut_goes_to_the_others_in_proport
         cap=st.floats(1.1, 10),
     ),
 )
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 def test_whatever_the_data_mean_cap_replay_and_effective_sample_hold(
     rows: list[tuple[str, str, float, float]], policy: SamplingPolicy
 ) -> None:
