@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from curation_assets.runs import RunReport
 
 SHORT = {"malformed": "malformed", "exact_duplicate": "exact", "near_duplicate": "near"}
-FIRST_STEP = "next: uv run curation sources draft NAME FILE --write{0}; or see the demo: uv run curation demo"
+FIRST_STEP = "next: uv run curation sources draft NAME FILE --dataset {0} --write{1}; or see the demo: uv run curation demo"
 HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Characters that could move the cursor or turn the text around: a record's text must not steer a terminal."""
 
@@ -125,7 +125,9 @@ def of_run(report: "RunReport", home_flag: str) -> str:
         lines.append(f"next: mend what is named above, then uv run curation run {report.dataset}{home_flag}")
     else:
         lines.append(
-            f"next: uv run curation up{home_flag}" if report.batches or report.snapshot else FIRST_STEP.format(home_flag)
+            f"next: uv run curation up{home_flag}"
+            if report.batches or report.snapshot
+            else FIRST_STEP.format(report.dataset, home_flag)
         )
     return "\n".join(lines)
 
@@ -178,7 +180,7 @@ def of_status(found: dict[str, Any], home_flag: str) -> str:
     if found["pending"]:
         lines.append(f"next: uv run curation run {found['dataset']}{home_flag}")
     elif not found["batches"] and not found["refused"]:
-        lines.append(FIRST_STEP.format(home_flag))
+        lines.append(FIRST_STEP.format(found["dataset"], home_flag))
     return "\n".join(lines)
 
 

@@ -123,6 +123,6 @@ class RecentFeedback:
         return self._source.log.head().seq <= SMALL_EVENTS and sum(part.stat().st_size for part in parts) <= SMALL_BYTES
 
     def _behind(self) -> int:
-        """Events that are in the log and not in the tables; 0 without tables."""
+        """Events that are in the log and not in the tables; 0 without tables, and where the log was restored from before them."""
         tables = self._tables
-        return self._source.log.head().seq - tables.read_to if tables else 0
+        return max(0, self._source.log.head().seq - tables.read_to) if tables else 0

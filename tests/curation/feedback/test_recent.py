@@ -335,3 +335,15 @@ def test_what_keeps_a_large_home_from_being_read_is_told_until_it_is_mended(loop
     path.write_bytes(good)
     recent.catch_up()
     assert recent.summary().words == 1
+
+
+def test_a_log_that_was_restored_from_before_the_last_drain_keeps_nobody_busy(loop: Loop, tmp_path: Path) -> None:
+    loop.say("item1", "anna", "label", "bug")
+    loop.drain(1)
+    with FeedbackLog(tmp_path / "restored.sqlite", b"k" * 32) as loop.log:
+        recent = loop.recent()
+        caught_up = threading.Thread(target=recent.catch_up, daemon=True)
+        caught_up.start()
+        caught_up.join(30)
+        assert not caught_up.is_alive()
+        assert recent.summary().words == 1
