@@ -74,21 +74,22 @@ class RecentFeedback:
             return tables.summary()
 
     def catch_up(self) -> None:
-        """Make the tables anew where a run or predictions have come or much was said, and take in all events.
+        """Make the tables anew where a run or predictions have come or much was said, and take in all events there are.
 
         Questions are answered meanwhile. CurationError where something cannot be read; questions tell the same until it can.
         """
+        head = self._source.log.head().seq  # not what arrives meanwhile: under load that would never end
         try:
             with self._readable():
                 former, made_of = self._tables, self._made_of()
-                if former is None or former.made_of != made_of or self._behind() >= MADE_ANEW_FROM:
+                if former is None or former.made_of != made_of or head - former.read_to >= MADE_ANEW_FROM:
                     tables = WordTables(self._source, *made_of)
                     with self._asking:
                         self._tables = tables
         except CurationError as error:
             self._trouble = error
             raise
-        while self._behind():
+        while self._tables and self._tables.read_to < head:
             with self._answering():  # not in one go: others ask in between
                 pass
 
@@ -121,8 +122,3 @@ class RecentFeedback:
 
     def _is_small(self, parts: Collection[Path]) -> bool:
         return self._source.log.head().seq <= SMALL_EVENTS and sum(part.stat().st_size for part in parts) <= SMALL_BYTES
-
-    def _behind(self) -> int:
-        """Events that are in the log and not in the tables; 0 without tables, and where the log was restored from before them."""
-        tables = self._tables
-        return max(0, self._source.log.head().seq - tables.read_to) if tables else 0

@@ -347,3 +347,27 @@ def test_a_log_that_was_restored_from_before_the_last_drain_keeps_nobody_busy(lo
         caught_up.join(30)
         assert not caught_up.is_alive()
         assert recent.summary().words == 1
+
+
+def test_what_keeps_arriving_does_not_keep_who_catches_up_for_ever(loop: Loop, tmp_path: Path) -> None:
+    is_over = threading.Event()
+
+    class BusyLog(FeedbackLog):
+        """Somebody says something more whenever it is read."""
+
+        def read(self, after_seq: int, limit: int) -> pa.Table:
+            rows = super().read(after_seq, limit)
+            if not is_over.is_set():
+                loop.say("item1", "anna", "label", "bug")
+            return rows
+
+    with BusyLog(tmp_path / "busy.sqlite", b"k" * 32) as loop.log:
+        recent = loop.recent()
+        recent.summary()
+        catching_up = threading.Thread(target=recent.catch_up)
+        catching_up.start()
+        catching_up.join(20)
+        is_done = not catching_up.is_alive()
+        is_over.set()
+        catching_up.join()
+    assert is_done
