@@ -64,6 +64,9 @@ def pages(address: str) -> None:
                 page.goto(address + path)
             page.wait_for_load_state("networkidle")
             page.screenshot(path=IMAGES / f"{name}.png")
+        page.goto(f"{address}/predictions/reviews")
+        page.goto(address + str(page.locator("a[href^='/explain/']").first.get_attribute("href")))
+        page.screenshot(path=IMAGES / "explain.png")
 
 
 def main(home: Path) -> None:

@@ -27,10 +27,11 @@ SMALL_EVENTS, SMALL_BYTES = 5_000, 5_000_000
 
 
 class StillReading(CurationError):
-    """There is no answer yet: `catch_up` makes the tables of so many events for the first time."""
+    """There is no answer yet: `catch_up` makes the tables for the first time."""
 
-    def __init__(self, dataset: str, events: int) -> None:
-        super().__init__(f"the {events:,} events of feedback are still being read for {dataset}", "look again in a few seconds")
+    def __init__(self, dataset: str) -> None:
+        told = f"the feedback on {dataset} and the predictions that it is about are still being read"
+        super().__init__(told, "look again in a few seconds")
 
 
 class RecentFeedback:
@@ -101,7 +102,7 @@ class RecentFeedback:
             if (self._tables is None or self._tables.made_of != made_of) and self._is_small(made_of[1]):
                 self._tables = WordTables(self._source, *made_of)
             if self._tables is None:
-                raise self._trouble or StillReading(self._source.book.dataset, self._source.log.head().seq)
+                raise self._trouble or StillReading(self._source.book.dataset)
             self._tables.follow(FOLLOWED_AT_ONCE)
             yield self._tables
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from curation.feedback.events import prediction_id_of
-from curation.promotions import ModelReference, PromotionLog
 from resources.home import Home
 from tests.curation_assets.loop_world import Cli, cli_of
-from tests.feedback_service.pages_world import ASKED_AT, MODEL, item_id, predicted
+from tests.feedback_service.pages_world import MODEL, crowned, item_id, predicted
 
 HOSTILE = "\x1b[2J\u202eolleh " + "z" * 500
 
@@ -26,22 +25,7 @@ def home(tmp_path: Path) -> Home:
     """Two predictions of the champion, whose snapshot nobody has kept."""
     made = Home(tmp_path / "home").prepare()
     predicted(made, ["a good kettle", HOSTILE])
-    champion = ModelReference(
-        version=1, run_id="run", artefact="reviews/run", artefact_sha256=MODEL, snapshot_version="v0001", snapshot_digest="a" * 64
-    )
-    PromotionLog(made.promotions, "reviews").append(
-        kind="first",
-        challenger=champion,
-        champion=champion,
-        former_champion=None,
-        snapshot_version="v0001",
-        consumed_feedback_seq=0,
-        feedback_head="0" * 64,
-        at=ASKED_AT,
-        by="test",
-        why="the first",
-        figures={},
-    )
+    crowned(made)
     return made
 
 

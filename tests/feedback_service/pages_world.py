@@ -14,6 +14,7 @@ from curation.feedback.log import FeedbackLog
 from curation.label_queue import SHOWN, LabelQueue
 from curation.learning.selection import CHOSEN
 from curation.predictions import SCHEMA, PredictionStore
+from curation.promotions import ModelReference, PromotionLog
 from resources.home import Home
 
 ASKED_AT = datetime.datetime(2026, 11, 20, 8, 0, tzinfo=datetime.UTC)
@@ -59,6 +60,26 @@ def predicted(
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / f"{len(list(folder.iterdir())) + 1:04d}.parquet")
     return table
+
+
+def crowned(home: Home) -> None:
+    """Make version 1 of the predictions' model the champion, as the first, on a snapshot that nobody has kept."""
+    champion = ModelReference(
+        version=1, run_id="run", artefact="reviews/run", artefact_sha256=MODEL, snapshot_version="v0001", snapshot_digest="a" * 64
+    )
+    PromotionLog(home.promotions, "reviews").append(
+        kind="first",
+        challenger=champion,
+        champion=champion,
+        former_champion=None,
+        snapshot_version="v0001",
+        consumed_feedback_seq=0,
+        feedback_head="0" * 64,
+        at=ASKED_AT,
+        by="test",
+        why="the first",
+        figures={},
+    )
 
 
 def asked(home: Home, texts: Sequence[str], *, reasons: Sequence[str] = ("uncertain",)) -> list[str]:

@@ -8,16 +8,14 @@ from urllib.parse import urlencode
 
 import pytest
 
-from curation.promotions import ModelReference, PromotionLog
 from feedback_service.settings import Settings
 from resources.home import Home
-from tests.feedback_service.pages_world import MODEL, item_id, predicted
+from tests.feedback_service.pages_world import crowned, item_id, predicted
 from tests.feedback_service.serving import Answer, Served, call, event, serving
 
 pytestmark = pytest.mark.slow
 BROWSER = {"Accept": "text/html"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-NOW = datetime.datetime(2026, 11, 20, 8, tzinfo=datetime.UTC)
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\" style='color:red' \u202eolleh {{ 7 * 7 }}"
 TEXTS = [f"This is review {number} of a kettle." for number in range(60)]
 TEXTS[1], TEXTS[2], TEXTS[3] = HOSTILE, "long " * 20_000, ""
@@ -30,22 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     predicted(home, TEXTS)
     predicted(home, TEXTS[:30], day=datetime.date(2026, 11, 20))
     predicted(home, TEXTS[:3], version=2)
-    champion = ModelReference(
-        version=1, run_id="run", artefact="reviews/run", artefact_sha256=MODEL, snapshot_version="v0001", snapshot_digest="a" * 64
-    )
-    PromotionLog(home.promotions, "reviews").append(
-        kind="first",
-        challenger=champion,
-        champion=champion,
-        former_champion=None,
-        snapshot_version="v0001",
-        consumed_feedback_seq=0,
-        feedback_head="0" * 64,
-        at=NOW,
-        by="test",
-        why="the first",
-        figures={},
-    )
+    crowned(home)
     return home
 
 

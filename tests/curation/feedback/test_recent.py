@@ -291,7 +291,7 @@ def test_of_a_large_home_nothing_is_told_before_it_is_read_and_former_prediction
     loop.say("item0", "ben", label="idea")
     loop.say("item0", "anna", label="bug")
     recent = loop.recent()
-    with pytest.raises(StillReading, match="2 events"):
+    with pytest.raises(StillReading, match="the feedback on tickets and the predictions"):
         recent.conflicts(5)
     recent.catch_up()
     assert recent.summary().tied == 1
